@@ -1,0 +1,77 @@
+#pragma once
+#include "planner/driver.h"
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virNetwork, virNetworkFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStoragePool, virStoragePoolFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStorageVol, virStorageVolFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(virSecret, virSecretFree)
+
+typedef struct {
+    char *name;     /* the volume's */
+    char *pool;
+    char *path;     /* what a disk's source says of it: a path, a device, or the network volume's name */
+    char *backing;  /* path of its backing; NULL: none or not read */
+} KaVolume;
+
+typedef struct {
+    char *guest;
+    char *path;        /* a source or one of its backing chain as the guest's XML names it */
+    gboolean running;  /* the guest is active */
+} KaUse;
+
+/* What an observation left for the kinds that come after it on the same host; guarded by lock while
+ * observing, read only afterwards. */
+typedef struct {
+    virConnectPtr conn;          /* owned */
+    GMutex lock;
+    GHashTable *volumes_by_path; /* owned; path → owned KaVolume: of every active pool */
+    GHashTable *volumes_by_name; /* owned; "POOL/NAME" → borrowed KaVolume */
+    GHashTable *pools;           /* owned; name → type; active ones */
+    GHashTable *pools_inactive;  /* owned; set of names */
+    GHashTable *networks;        /* owned; name → "active" or "inactive" */
+    GPtrArray *uses;             /* owned KaUse: disks of every guest, anybody's */
+    GHashTable *network_users;   /* owned; network → GPtrArray of owned running guest names */
+    char *capabilities;          /* owned; XML, read on demand (ka_link_capabilities) */
+} KaLink;
+
+/* connection.c: connects with keep-alive (a dead host ends calls with an error after about 15 s) and a
+ * time-out of its own; starts libvirt's event loop thread once; silences libvirt's own printing. */
+void ka_link_connect(KaHost *host, guint timeout_seconds);
+void ka_link_disconnect(KaHost *host);
+
+static inline KaLink *
+ka_link(const KaHost *host)
+{
+    return host->link;
+}
+
+/* Domain capabilities, cached; NULL with an error. Borrowed. */
+const char *ka_link_capabilities(KaHost *host, GError **error);
+/* "kvm" where the host's capabilities have it for this arch (NULL: the host's own), else "qemu". */
+const char *ka_link_domain_type(KaHost *host, const char *arch);
+/* An ordinary user's daemon (…/session): no NAT, no system bridges. */
+gboolean ka_link_is_session(const KaHost *host);
+
+/* Turns libvirt's last error of this thread into a GError of KA_HOST_ERROR (DENIED, UNREACHABLE, TIMEOUT or
+ * LIBVIRT by its number): "what: libvirt's message (libvirt error NUMBER)", and what to do where that is known
+ * (a socket without permission: the libvirt group or qemu:///session; …). Always FALSE. */
+gboolean ka_libvirt_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* Number of libvirt's last error in this thread (VIR_ERR_…), 0: none. */
+int ka_libvirt_code(void);
+
+/* Runs work(items[i], data) on up to five threads, all of them; stops handing out at the first FALSE, whose error is returned. */
+gboolean ka_link_parallel(GPtrArray *items,
+                          gboolean (*work)(gpointer item, gpointer data, GError **error),
+                          gpointer data,
+                          GError **error);
+
+/* Every driver, in the order of creation; the only list of kinds in this layer (drivers.c). */
+extern const KaDrivers ka_drivers;
+
+/* SHA-256 (hex) of texts, NULL-terminated list. Caller frees. */
+char *ka_digest(const char *text, ...) G_GNUC_NULL_TERMINATED;
+

@@ -1,0 +1,98 @@
+#pragma once
+#include "manifest/field.h"
+
+/* The words by which a user lets something happen that hurts. */
+typedef enum {
+    KA_WORD_RESTART = 1 << 0, /* a running guest goes down */
+    KA_WORD_DISRUPT = 1 << 1, /* others lose connectivity */
+    KA_WORD_DELETE = 1 << 2,  /* an object or data is lost */
+    KA_WORD_ADOPT = 1 << 3,   /* what others made is changed */
+} KaWord;
+#define KA_N_WORDS 4
+typedef guint KaWords;
+
+/* "restart" and so on, for one bit. */
+const char *ka_word_name(KaWord word);
+/* Comma-separated names of the set, e.g. "restart, delete". Caller frees. */
+char *ka_words_format(KaWords words);
+/* The bit of a name; 0: none. */
+KaWords ka_word_parse(const char *name);
+
+typedef struct KaManifest KaManifest;
+typedef struct KaObject KaObject;
+
+/* A kind as the manifest layer knows it: its table and what follows from other values. */
+typedef struct {
+    const KaTable *table;
+    /* Adds what follows from other values (fresh nodes: a MAC, a bus) and reports what no row can
+     * see alone. NULL: nothing. */
+    void (*complete)(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics);
+} KaKind;
+
+/* In the order in which they are created: host, network, pool, disk, guest. */
+extern const KaKind *const ka_kinds[];
+extern const gsize ka_n_kinds;
+/* By singular ("guest") or plural ("guests"); NULL: no such kind. */
+const KaKind *ka_kind_find(const char *name);
+gsize ka_kind_index(const KaKind *kind);
+/* The kind's rows as a tree: made once, for the life of the process. */
+const KaRows *ka_kind_rows(const KaKind *kind);
+
+struct KaObject {
+    const KaKind *kind;
+    const char *name;      /* owned by the manifest's tree */
+    KaNode *node;          /* checked: rows set, scalars canonical; owned by the manifest's tree */
+    GPtrArray *hosts;      /* owned; borrowed KaObject of kind host, where it is to be; may be empty */
+    GPtrArray *needs;      /* owned; borrowed KaObject that it names, each once */
+    gboolean protect;
+    KaWords allow;
+};
+
+struct KaManifest {
+    KaTree *tree;         /* owned; all nodes */
+    GPtrArray *sources;   /* owned KaSource */
+    const char *project;  /* in the tree; never NULL once loaded: "default" where none is said */
+    GPtrArray **objects;  /* owned; ka_n_kinds arrays of owned KaObject, in the order written */
+    GHashTable **by_name; /* owned; ka_n_kinds tables name → borrowed KaObject */
+};
+
+void ka_manifest_free(KaManifest *manifest);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaManifest, ka_manifest_free)
+
+/* Reads files, folders (every *.yaml and *.yml in them, sorted, hidden ones left out, subfolders
+ * included) and "-" (standard input), checks and resolves all. Always says all that is wrong; NULL if
+ * and only if an error was added. default_uri: of the host `local` that stands where none is declared. */
+KaManifest *ka_manifest_load(const char *const *paths,
+                             const char *default_uri,
+                             KaDiagnostics *diagnostics);
+
+/* NULL: not declared. */
+KaObject *ka_manifest_find(const KaManifest *manifest, const KaKind *kind, const char *name);
+
+/* --- the parts, each in its own file, for tests --- */
+
+/* load.c: one text to a node tree (several YAML documents become one list of roots). Merge keys and
+ * aliases are resolved here. Bounded: depth 64, text 64 MiB, aliases (copied) at most
+ * 100,000 + 20 × the nodes written. Duplicate keys of one map are errors that name both places.
+ * FALSE if an error was added; roots: borrowed KaNode of tree. */
+gboolean ka_load(KaTree *tree, const KaSource *source, GPtrArray *roots, KaDiagnostics *diagnostics);
+
+/* check.c: sets rows, turns scalars canonical, expands briefs to maps, reads {file:} and {env:} of
+ * secret rows (files relative to the manifest's own folder), reports unknown keys with the nearest known one,
+ * wrong types and values, and unions declared twice (rows of one item whose predicates on the same
+ * place contradict). */
+void ka_check(KaTree *tree, KaNode *node, const KaRows *rows, KaDiagnostics *diagnostics);
+
+/* resolve.c: the objects' references, hosts and completions. */
+void ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnostics);
+
+/* emit.c: a node tree as YAML text; scalars that YAML 1.1 or 1.2 would read as something else are
+ * quoted, multi-line text in literal style. canonical text is formatted by the rows. load(emit(x)) == x.
+ * Comments: a node's `comment` is not kept. Caller frees. */
+char *ka_emit(const KaNode *node);
+
+/* schema.c: JSON Schema (draft 2020-12) of a manifest, from the tables. Caller frees. */
+char *ka_schema(void);
+/* What a path such as "guests.memory.current", "guests.disks" or "guests" means: its documentation, or NULL with
+ * an error that names the nearest. Caller frees. */
+char *ka_explain(const char *path, GError **error);

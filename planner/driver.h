@@ -1,0 +1,51 @@
+#pragma once
+#include "planner/progress.h"
+
+typedef enum {
+    KA_HOST_ERROR_UNREACHABLE,
+    KA_HOST_ERROR_DENIED,
+    KA_HOST_ERROR_TIMEOUT,
+    KA_HOST_ERROR_LIBVIRT,   /* libvirt refused; its own words are in the message */
+    KA_HOST_ERROR_CHANGED,   /* the object is not as it was planned */
+    KA_HOST_ERROR_IN_USE,    /* something else needs it */
+    KA_HOST_ERROR_INVALID,   /* what was asked can't be on this host */
+    KA_HOST_ERROR_CANCELLED,
+} KaHostError;
+#define KA_HOST_ERROR (ka_host_error_quark())
+GQuark ka_host_error_quark(void);
+
+/* Takes what was observed; may be called from several threads at once. */
+typedef void (*KaFound)(KaActual *actual /* taken */, gpointer data);
+
+typedef struct {
+    const KaKind *kind;
+    const char *project;
+    GHashTable *objects; /* borrowed name → KaObject that are to be on this host; NULL: export, read every field of
+                            everything that exists */
+    GHashTable *disks; /* borrowed name → KaObject of all declared disks */
+} KaWanted;
+
+/* What one kind can do on a host. All calls may block; none prints. */
+typedef struct {
+    const char *kind; /* "guest" */
+    /* Reports every object of the kind that is wanted, every other one that has a record (with its name and
+     * record only, config NULL), and nothing else; for export every one with all its fields. */
+    gboolean (*observe)(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error);
+    /* Looks at a planned action before anybody sees it: sets ways, words, remarks, restart. Reads only.
+     * An error is a refusal of this action. NULL: nothing to add. */
+    gboolean (*assess)(KaHost *host, KaAction *action, GError **error);
+    gboolean (*create)(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+    gboolean (*change)(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+    gboolean (*remove)(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+} KaDriver;
+
+/* All that the planner needs of the world; cmd wires the real ones, tests their own. */
+typedef struct {
+    const KaDriver *const *drivers; /* in the order of creation */
+    gsize n_drivers;
+    /* Connects; on failure host->error is set. Never hangs: see timeout. */
+    void (*connect)(KaHost *host, guint timeout_seconds);
+    void (*disconnect)(KaHost *host);
+} KaDrivers;
+
+const KaDriver *ka_drivers_find(const KaDrivers *drivers, const KaKind *kind);

@@ -1,0 +1,15 @@
+#pragma once
+#include <glib.h>
+
+/* What must be remembered of an object, kept on the object itself (metadata of guests and networks). */
+typedef struct {
+    char *project;
+    char *uuid;        /* of the object it was written for: a stale copy doesn't count */
+    gboolean protect;
+    GHashTable *owned; /* owned path → owned text or NULL (the text of xml fragments) */
+    GPtrArray *volumes; /* owned "POOL/VOLUME" strings: whose guest this is owns these */
+} KaRecord;
+
+KaRecord *ka_record_new(const char *project, const char *uuid);
+void ka_record_free(KaRecord *record);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaRecord, ka_record_free)
