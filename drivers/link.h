@@ -28,8 +28,10 @@ typedef struct {
 typedef struct {
     virConnectPtr conn;          /* owned */
     GMutex lock;
-    GHashTable *volumes_by_path; /* owned; path → owned KaVolume: of every active pool */
-    GHashTable *volumes_by_name; /* owned; "POOL/NAME" → borrowed KaVolume */
+    GHashTable *volumes_by_path; /* owned; path → borrowed KaVolume: of every active pool */
+    GHashTable *volumes_by_name; /* owned; "POOL/NAME" → owned KaVolume */
+    GHashTable *volume_owners;   /* owned; "POOL/NAME" → owned project, of every guest's record that lists
+                                    it; filled by the guest driver's observe, read by the disk's assess */
     GHashTable *pools;           /* owned; name → type; active ones */
     GHashTable *pools_inactive;  /* owned; set of names */
     GHashTable *networks;        /* owned; name → "active" or "inactive" */
@@ -49,9 +51,10 @@ ka_link(const KaHost *host)
     return host->link;
 }
 
-/* Domain capabilities, cached; NULL with an error. Borrowed. */
+/* The host's capabilities (virConnectGetCapabilities), cached; NULL with an error. Borrowed. */
 const char *ka_link_capabilities(KaHost *host, GError **error);
-/* "kvm" where the host's capabilities have it for this arch (NULL: the host's own), else "qemu". */
+/* "kvm" where the host's capabilities have it for this arch (NULL: the host's own), else the first type
+ * that they have ("qemu"; "test" of the test driver), "qemu" when they can't be read. Static. */
 const char *ka_link_domain_type(KaHost *host, const char *arch);
 /* An ordinary user's daemon (…/session): no NAT, no system bridges. */
 gboolean ka_link_is_session(const KaHost *host);
@@ -69,8 +72,17 @@ gboolean ka_link_parallel(GPtrArray *items,
                           gpointer data,
                           GError **error);
 
+/* One driver a kind, each in the file of its name. */
+extern const KaDriver ka_network_driver, ka_pool_driver, ka_disk_driver, ka_guest_driver;
+
 /* Every driver, in the order of creation; the only list of kinds in this layer (drivers.c). */
 extern const KaDrivers ka_drivers;
+
+/* An empty link; ka_link_free closes the connection too. */
+KaLink *ka_link_new(virConnectPtr conn /* taken; NULL: none */);
+void ka_link_free(KaLink *link);
+void ka_volume_free(KaVolume *volume);
+void ka_use_free(KaUse *use);
 
 /* SHA-256 (hex) of texts, NULL-terminated list. Caller frees. */
 char *ka_digest(const char *text, ...) G_GNUC_NULL_TERMINATED;

@@ -1,0 +1,104 @@
+#include "drivers/link.h"
+
+#include <errno.h>
+
+/* What an error of libvirt means to a caller, and what its reader can do. First match counts. */
+typedef struct {
+    int code;        /* VIR_ERR_…; 0: any */
+    int domain;      /* VIR_FROM_…; 0: any */
+    int system;      /* errno that libvirt passes on; 0: any */
+    const char *has; /* part of the message; NULL: any */
+    KaHostError meaning;
+    const char *advice; /* NULL: none */
+} Meaning;
+
+#define JOIN_GROUP                                                                                 \
+    "this user may not use libvirt's socket: join the group 'libvirt' and log in again, or take "  \
+    "--connect qemu:///session"
+#define START_DAEMON "is libvirt running there? (systemctl start libvirtd, or virtqemud.socket)"
+#define CHECK_MODE                                                                                 \
+    "the hypervisor's own user must be able to read the file and enter every folder above it"
+
+static const Meaning meanings[] = {
+    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     EACCES,       NULL,                      KA_HOST_ERROR_DENIED,      JOIN_GROUP                },
+    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     EPERM,        NULL,                      KA_HOST_ERROR_DENIED,      JOIN_GROUP                },
+    {VIR_ERR_AUTH_UNAVAILABLE,  0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      JOIN_GROUP                },
+    {VIR_ERR_AUTH_FAILED,       0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      NULL                      },
+    {VIR_ERR_AUTH_CANCELLED,    0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      NULL                      },
+    {VIR_ERR_ACCESS_DENIED,     0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      NULL                      },
+    {VIR_ERR_OPERATION_DENIED,  0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      NULL                      },
+    {VIR_ERR_OPERATION_TIMEOUT, 0,                0,            NULL,                      KA_HOST_ERROR_TIMEOUT,     NULL                      },
+    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     ENOENT,       NULL,                      KA_HOST_ERROR_UNREACHABLE, START_DAEMON              },
+    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     ECONNREFUSED, NULL,                      KA_HOST_ERROR_UNREACHABLE,
+     START_DAEMON                                                                                                                               },
+    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     0,            NULL,                      KA_HOST_ERROR_UNREACHABLE, NULL                      },
+    {0,                         VIR_FROM_RPC,     0,            "keepalive timeout",       KA_HOST_ERROR_TIMEOUT,     "the host answers no more"},
+    {VIR_ERR_RPC,               0,                0,            NULL,                      KA_HOST_ERROR_UNREACHABLE, NULL                      },
+    {0,                         VIR_FROM_RPC,     0,            NULL,                      KA_HOST_ERROR_UNREACHABLE, NULL                      },
+    {0,                         0,                0,            "client socket is closed", KA_HOST_ERROR_UNREACHABLE, NULL                      },
+    {VIR_ERR_NO_CONNECT,        0,                0,            NULL,                      KA_HOST_ERROR_UNREACHABLE,
+     "is the driver of this URI installed there?"                                                                                               },
+    {0,                         VIR_FROM_STORAGE, ENOSPC,       NULL,                      KA_HOST_ERROR_LIBVIRT,
+     "the pool is full: make room, or name another pool"                                                                                        },
+    {0,                         0,                0,            "No space left on device", KA_HOST_ERROR_LIBVIRT,
+     "the pool is full: make room, or name another pool"                                                                                        },
+    {0,                         VIR_FROM_STORAGE, ENOENT,       NULL,                      KA_HOST_ERROR_LIBVIRT,
+     "the pool's folder or source is missing on the host: "
+     "make or mount it there"                                                                                                                   },
+    {0,                         VIR_FROM_STORAGE, EACCES,       NULL,                      KA_HOST_ERROR_LIBVIRT,
+     "libvirt's daemon may not go there: check owner and mode"                                                                                  },
+    {0,                         0,                0,            "Permission denied",       KA_HOST_ERROR_LIBVIRT,     CHECK_MODE                },
+    {0,                         VIR_FROM_NETWORK, EPERM,        NULL,                      KA_HOST_ERROR_LIBVIRT,
+     "a session's libvirt makes no networks: connect to "
+     "qemu:///system, or give the NIC `user: true`"                                                                                             },
+    {0,                         VIR_FROM_NETWORK, 0,            "Operation not permitted", KA_HOST_ERROR_LIBVIRT,
+     "a session's libvirt makes no networks: "
+     "connect to qemu:///system, or give the NIC `user: true`"                                                                                  },
+};
+
+static const Meaning *
+find_meaning(const virError *failure)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(meanings); i++) {
+        const Meaning *meaning = &meanings[i];
+
+        if (meaning->code && meaning->code != failure->code)
+            continue;
+        if (meaning->domain && meaning->domain != failure->domain)
+            continue;
+        if (meaning->system && meaning->system != failure->int1)
+            continue;
+        if (meaning->has == NULL || (failure->message && strstr(failure->message, meaning->has)))
+            return meaning;
+    }
+    return NULL;
+}
+
+gboolean
+ka_libvirt_error(GError **error, const char *format, ...)
+{
+    static const virError unsaid = {0};
+    const virError *failure = virGetLastError();
+    const Meaning *meaning = NULL;
+    g_autofree char *what = NULL;
+    va_list arguments;
+
+    if (failure == NULL)
+        failure = &unsaid;
+    va_start(arguments, format);
+    what = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    meaning = find_meaning(failure);
+    g_set_error(
+        error, KA_HOST_ERROR, meaning ? (gint)meaning->meaning : (gint)KA_HOST_ERROR_LIBVIRT,
+        "%s: %s (libvirt error %d)%s%s", what,
+        failure->message ? failure->message : "no reason was given", failure->code,
+        meaning && meaning->advice ? "; " : "", meaning && meaning->advice ? meaning->advice : "");
+    return FALSE;
+}
+
+int
+ka_libvirt_code(void)
+{
+    return virGetLastErrorCode();
+}
