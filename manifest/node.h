@@ -64,6 +64,16 @@ const char *ka_node_text(const KaNode *node, const char *path);
 /* The scalar at a path, with the maps on the way made where they are missing. */
 KaNode *ka_node_put(KaTree *tree, KaNode *root, const char *path, const char *text);
 
+/* For GLib's containers, which take what they only borrow as plain pointers. */
+static inline gpointer
+ka_borrow(gconstpointer borrowed)
+{
+    return (union {
+        gconstpointer from;
+        gpointer to;
+    }){borrowed}.to;
+}
+
 static inline KaMark
 ka_node_mark(const KaNode *node)
 {

@@ -40,24 +40,25 @@ typedef struct KaAction KaAction;
 struct KaAction {
     KaVerb verb;
     const KaKind *kind;
-    const char *name;
+    char *name;             /* owned */
     KaHost *host;           /* borrowed */
     const KaObject *object; /* borrowed; NULL: no manifest declares it */
     KaActual *actual;       /* owned; NULL: it doesn't exist */
     KaTree *tree;           /* owned; nodes that changes made of released fields point to */
     GPtrArray *changes;     /* owned KaChange; what is to be done (pending ones too) */
-    GPtrArray *notes;       /* owned KaChange whose difference can't be acted on (fixed at creation) */
-    GPtrArray *remarks;     /* owned char *; what else a reader should know */
-    KaWords words;          /* what the user must have said */
-    KaWords lacking;        /* … and hasn't */
-    gboolean restart;       /* a running guest goes down for it (and comes up again) */
-    gboolean adopt;         /* the object was not made by this project */
-    gboolean left_over;     /* owned, not declared, and not asked to be pruned: nothing is done */
-    GPtrArray *after;       /* owned array of borrowed KaAction that must be done before */
+    GPtrArray *notes;   /* owned KaChange whose difference can't be acted on (fixed at creation) */
+    GPtrArray *remarks; /* owned char *; what else a reader should know */
+    KaWords words;      /* what the user must have said */
+    KaWords allowed;    /* what the user has said of this object; set before assess */
+    KaWords lacking;    /* … and hasn't */
+    gboolean restart;   /* a running guest goes down for it (and comes up again) */
+    gboolean adopt;     /* the object was not made by this project */
+    gboolean left_over; /* owned, not declared, and not asked to be pruned: nothing is done */
+    GPtrArray *after;   /* owned array of borrowed KaAction that must be done before */
     KaOutcome outcome;
-    GError *error;          /* why it failed or was skipped */
+    GError *error; /* why it failed or was skipped */
     gint64 duration_us;
-    const char *project;    /* borrowed; the manifest's, for the record */
+    const char *project; /* borrowed; the manifest's, for the record */
 };
 
 void ka_change_free(KaChange *change);

@@ -5,10 +5,10 @@ typedef enum {
     KA_HOST_ERROR_UNREACHABLE,
     KA_HOST_ERROR_DENIED,
     KA_HOST_ERROR_TIMEOUT,
-    KA_HOST_ERROR_LIBVIRT,   /* libvirt refused; its own words are in the message */
-    KA_HOST_ERROR_CHANGED,   /* the object is not as it was planned */
-    KA_HOST_ERROR_IN_USE,    /* something else needs it */
-    KA_HOST_ERROR_INVALID,   /* what was asked can't be on this host */
+    KA_HOST_ERROR_LIBVIRT, /* libvirt refused; its own words are in the message */
+    KA_HOST_ERROR_CHANGED, /* the object is not as it was planned */
+    KA_HOST_ERROR_IN_USE,  /* something else needs it */
+    KA_HOST_ERROR_INVALID, /* what was asked can't be on this host */
     KA_HOST_ERROR_CANCELLED,
 } KaHostError;
 #define KA_HOST_ERROR (ka_host_error_quark())
@@ -20,19 +20,21 @@ typedef void (*KaFound)(KaActual *actual /* taken */, gpointer data);
 typedef struct {
     const KaKind *kind;
     const char *project;
-    GHashTable *objects; /* borrowed name → KaObject that are to be on this host; NULL: export, read every field of
-                            everything that exists */
-    GHashTable *disks; /* borrowed name → KaObject of all declared disks */
+    GHashTable *objects; /* borrowed name → KaObject that are to be on this host; NULL: export, read
+                            every field of everything that exists */
+    GHashTable *disks;   /* borrowed name → KaObject of all declared disks */
 } KaWanted;
 
 /* What one kind can do on a host. All calls may block; none prints. */
 typedef struct {
     const char *kind; /* "guest" */
-    /* Reports every object of the kind that is wanted, every other one that has a record (with its name and
-     * record only, config NULL), and nothing else; for export every one with all its fields. */
-    gboolean (*observe)(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error);
-    /* Looks at a planned action before anybody sees it: sets ways, words, remarks, restart. Reads only.
-     * An error is a refusal of this action. NULL: nothing to add. */
+    /* Reports every object of the kind that is wanted, every other one that has a record (with its
+     * name and record only, config NULL), and nothing else; for export every one with all its
+     * fields. */
+    gboolean (*observe)(
+        KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error);
+    /* Looks at a planned action before anybody sees it: sets ways, words, remarks, restart. Reads
+     * only. An error is a refusal of this action. NULL: nothing to add. */
     gboolean (*assess)(KaHost *host, KaAction *action, GError **error);
     gboolean (*create)(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
     gboolean (*change)(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);

@@ -2,20 +2,22 @@
 #include "planner/driver.h"
 
 typedef struct {
-    KaWords allow;           /* for all */
-    GHashTable *allow_scoped; /* owned; "guest/web" or "guest/web@kvm1" → GUINT_TO_POINTER(KaWords) */
-    char **targets;          /* owned; "guest/web"; NULL: all */
-    char **hosts;            /* owned; names; NULL: all */
-    char **replace;          /* owned; "guest/web" */
+    KaWords allow; /* for all */
+    GHashTable
+        *allow_scoped; /* owned; "guest/web" or "guest/web@kvm1" → GUINT_TO_POINTER(KaWords) */
+    char **targets;    /* owned; "guest/web"; NULL: all */
+    char **hosts;      /* owned; names; NULL: all */
+    char **replace;    /* owned; "guest/web" */
     gboolean prune;
-    gboolean remove;         /* `delete`: what is declared is to go */
-    guint timeout_seconds;   /* of connections */
+    gboolean remove;       /* `delete`: what is declared is to go */
+    guint timeout_seconds; /* of connections */
 } KaPlanOptions;
 
 typedef struct {
     KaHost *host;       /* owned by the plan */
     GPtrArray *actions; /* owned KaAction, in the order they are shown and done */
-    GPtrArray *unknown; /* owned KaAction (verb unused): what can't be told, actual->unknown says why */
+    GPtrArray
+        *unknown; /* owned KaAction (verb unused): what can't be told, actual->unknown says why */
     guint n_unchanged;
 } KaHostPlan;
 
@@ -28,14 +30,15 @@ typedef struct {
     char *digest;               /* of all that will be done; hex, 8 characters */
     guint n_create, n_change, n_remove, n_replace, n_left_over, n_pending, n_lacking;
     gboolean failed; /* a host unreachable or unknown: exit 1 */
+    GMutex lock;     /* guards what the hosts' threads add while observing */
 } KaPlan;
 
 typedef enum { KA_PLAN_ERROR_ARGUMENT, KA_PLAN_ERROR_CYCLE } KaPlanError;
 #define KA_PLAN_ERROR (ka_plan_error_quark())
 GQuark ka_plan_error_quark(void);
 
-/* Observes all hosts at once and says what is to be done; no side effects. NULL on a wrong argument (a
- * target or scoped word that names nothing). */
+/* Observes all hosts at once and says what is to be done; no side effects. NULL on a wrong argument
+ * (a target or scoped word that names nothing). */
 KaPlan *ka_plan_new(const KaManifest *manifest,
                     const KaDrivers *drivers,
                     const KaPlanOptions *options,
@@ -47,5 +50,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaPlan, ka_plan_free)
 gboolean ka_plan_execute(KaPlan *plan, const KaProgress *progress, guint parallel_restarts);
 
 /* diff.c: what must change so that actual becomes desired, in the rows' order. desired and actual
- * are trees of the same rows; owned: the record's (NULL: none). Adds KaChange to changes and notes. */
+ * are trees of the same rows; owned: the record's (NULL: none). Adds KaChange to changes and notes.
+ */
 void ka_diff(KaAction *action, const KaRows *rows);

@@ -6,7 +6,8 @@
 typedef struct {
     /* An action began or ended (see action->outcome). */
     void (*action)(gpointer data, const KaAction *action);
-    /* Within an action: what is under way; total 0: no measure. unit "B" for bytes, "s" for a wait. */
+    /* Within an action: what is under way; total 0: no measure. unit "B" for bytes, "s" for a wait.
+     */
     void (*step)(gpointer data,
                  const KaAction *action,
                  const char *what,
@@ -14,9 +15,9 @@ typedef struct {
                  guint64 total,
                  const char *unit);
     gpointer data;
-    GCancellable *cancel; /* borrowed; Ctrl-C; never NULL in a driver's call */
+    GCancellable *cancel;  /* borrowed; Ctrl-C; never NULL in a driver's call */
     guint timeout_seconds; /* for graceful shutdowns and detaches */
-    GMutex *lock; /* borrowed; held around the calls */
+    GMutex *lock;          /* borrowed; held around the calls */
 } KaProgress;
 
 void ka_progress_step(const KaProgress *progress,

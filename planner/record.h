@@ -1,12 +1,13 @@
 #pragma once
 #include <glib.h>
 
-/* What must be remembered of an object, kept on the object itself (metadata of guests and networks). */
+/* What must be remembered of an object, kept on the object itself (metadata of guests and
+ * networks). */
 typedef struct {
     char *project;
-    char *uuid;        /* of the object it was written for: a stale copy doesn't count */
+    char *uuid; /* of the object it was written for: a stale copy doesn't count */
     gboolean protect;
-    GHashTable *owned; /* owned path → owned text or NULL (the text of xml fragments) */
+    GHashTable *owned;  /* owned path → owned text or NULL (the text of xml fragments) */
     GPtrArray *volumes; /* owned "POOL/VOLUME" strings: whose guest this is owns these */
 } KaRecord;
 

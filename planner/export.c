@@ -1,0 +1,199 @@
+#include "planner/export.h"
+#include "planner/plan.h"
+
+typedef struct {
+    GPtrArray **actuals; /* by kind; owned KaActual */
+    const KaKind *kind;
+    GMutex lock;
+} Collection;
+
+static void
+found(KaActual *actual, gpointer data)
+{
+    Collection *collection = data;
+
+    g_mutex_lock(&collection->lock);
+    g_ptr_array_add(collection->actuals[ka_kind_index(collection->kind)], actual);
+    g_mutex_unlock(&collection->lock);
+}
+
+static gint
+compare_actuals(gconstpointer a, gconstpointer b)
+{
+    return strcmp((*(KaActual *const *)a)->name, (*(KaActual *const *)b)->name);
+}
+
+static void drop_fresh(KaTree *tree, KaNode *node, const KaRows *rows);
+
+/* A value that a new object gets by itself needn't be written; one that it gets and that isn't
+ * there must be. */
+static void
+settle_fresh(KaTree *tree, KaNode *node, const KaRows *child)
+{
+    KaNode *value = ka_node_get(node, child->segment);
+    const KaField *row = child->row;
+
+    if (value && value->type == KA_NODE_SCALAR && row->fresh &&
+        ka_codec_equal(row->codec, value->text, row->fresh)) {
+        ka_node_remove(node, value);
+    } else if (!value && row->fresh && ka_codec_equal(row->codec, NULL, row->fresh) == FALSE) {
+        KaNode *absent = row->codec->is_presence ? ka_node_new_scalar(tree, "no")
+                                                 : ka_node_new(tree, KA_NODE_NULL);
+        absent->row = row;
+        ka_node_append(tree, node, child->segment, absent);
+    }
+}
+
+/* Literal branches are looked into even where they are absent: a row below may have a fresh value.
+ */
+static void
+drop_fresh_below(KaTree *tree, KaNode *node, const KaRows *child)
+{
+    KaNode *branch = ka_node_get(node, child->segment);
+    gboolean made = !branch;
+
+    if (made) {
+        branch = ka_node_new(tree, KA_NODE_MAP);
+        branch->row = child->row;
+        ka_node_append(tree, node, child->segment, branch);
+    }
+    drop_fresh(tree, branch, child);
+    if (!branch->first)
+        ka_node_remove(node, branch);
+    else if (made && child->row->at) /* an element that isn't there: nothing below it is */
+        *branch = (KaNode){
+            .type = KA_NODE_NULL, .key = branch->key, .row = branch->row, .next = branch->next};
+}
+
+static void
+drop_fresh(KaTree *tree, KaNode *node, const KaRows *rows)
+{
+    if (!node || node->type != KA_NODE_MAP)
+        return;
+    for (const KaRows *child = rows->first; child; child = child->next) {
+        if (g_str_equal(child->segment, "[]"))
+            continue;
+        if (g_str_equal(child->segment, "*")) {
+            for (KaNode *item = node->first; item && child->row->codec == &ka_map;
+                 item = item->next)
+                drop_fresh(tree, item, child);
+        } else if (child->row->codec == &ka_map) {
+            drop_fresh_below(tree, node, child);
+        } else {
+            settle_fresh(tree, node, child);
+        }
+    }
+}
+
+static gboolean
+observe_all(const KaDrivers *drivers, KaHost *host, Collection *collection, GError **error)
+{
+    for (gsize i = 0; i < drivers->n_drivers; i++) {
+        const KaDriver *driver = drivers->drivers[i];
+        KaWanted wanted = {.kind = ka_kind_find(driver->kind)};
+        collection->kind = wanted.kind;
+        if (!driver->observe(host, &wanted, found, collection, error))
+            return FALSE;
+        g_ptr_array_sort(collection->actuals[ka_kind_index(wanted.kind)], compare_actuals);
+    }
+    return TRUE;
+}
+
+static const KaActual *
+find_actual(const Collection *collection, const KaKind *kind, const char *name)
+{
+    const GPtrArray *actuals = collection->actuals[ka_kind_index(kind)];
+
+    for (guint i = 0; i < actuals->len; i++) {
+        const KaActual *actual = g_ptr_array_index(actuals, i);
+        if (g_str_equal(actual->name, name))
+            return actual;
+    }
+    return NULL;
+}
+
+/* The object and what it refers to, once each. */
+static void
+choose(const Collection *collection, GHashTable *chosen, const KaActual *actual)
+{
+    if (!actual || !g_hash_table_add(chosen, ka_borrow(actual)))
+        return;
+    g_autoptr(GPtrArray) open = g_ptr_array_new();
+    if (actual->config && actual->config->root)
+        g_ptr_array_add(open, actual->config->root);
+    while (open->len) {
+        const KaNode *node = g_ptr_array_steal_index_fast(open, open->len - 1);
+        const char *refers =
+            node->row && node->type == KA_NODE_SCALAR ? node->row->codec->refers : NULL;
+        if (refers && ka_kind_find(refers))
+            choose(collection, chosen, find_actual(collection, ka_kind_find(refers), node->text));
+        for (KaNode *child = node->first; child; child = child->next)
+            g_ptr_array_add(open, child);
+    }
+}
+
+static GHashTable *
+choose_all(const Collection *collection, const char *const *addresses, GError **error)
+{
+    g_autoptr(GHashTable) chosen = g_hash_table_new(NULL, NULL);
+
+    for (; *addresses; addresses++) {
+        g_auto(GStrv) parts = g_strsplit(*addresses, "/", 2);
+        const KaKind *kind = ka_kind_find(parts[0] ? parts[0] : "");
+        const KaActual *actual = kind && parts[1] ? find_actual(collection, kind, parts[1]) : NULL;
+        if (!actual) {
+            g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_ARGUMENT,
+                        kind && parts[1] ? "'%s' doesn't exist on this host"
+                                         : "'%s': expected KIND/NAME such as guest/web",
+                        *addresses);
+            return NULL;
+        }
+        choose(collection, chosen, actual);
+    }
+    return g_steal_pointer(&chosen);
+}
+
+static KaTree *
+compose(const Collection *collection, GHashTable *chosen)
+{
+    KaTree *tree = ka_tree_new();
+
+    tree->root = ka_node_new(tree, KA_NODE_MAP);
+    for (gsize k = 0; k < ka_n_kinds; k++) {
+        KaNode *map = ka_node_new(tree, KA_NODE_MAP);
+        for (guint i = 0; collection->actuals[k] && i < collection->actuals[k]->len; i++) {
+            const KaActual *actual = g_ptr_array_index(collection->actuals[k], i);
+            if (!actual->config || !actual->config->root ||
+                (chosen && !g_hash_table_contains(chosen, actual)))
+                continue;
+            KaNode *node = ka_node_copy(tree, actual->config->root);
+            drop_fresh(tree, node, ka_kind_rows(ka_kinds[k]));
+            ka_node_append(tree, map, actual->name, node);
+        }
+        if (map->first)
+            ka_node_append(tree, tree->root, ka_kinds[k]->table->plural, map);
+    }
+    return tree;
+}
+
+KaTree *
+ka_export(const KaDrivers *drivers, KaHost *host, const char *const *addresses, GError **error)
+{
+    g_autofree GPtrArray **actuals = g_new0(GPtrArray *, ka_n_kinds);
+    Collection collection = {.actuals = actuals};
+    g_autoptr(GHashTable) chosen = NULL;
+    KaTree *tree = NULL;
+
+    for (gsize k = 0; k < ka_n_kinds; k++)
+        actuals[k] = g_ptr_array_new_with_free_func((GDestroyNotify)ka_actual_free);
+    g_mutex_init(&collection.lock);
+    gboolean ok = observe_all(drivers, host, &collection, error);
+    if (ok && addresses && *addresses)
+        ok = (chosen = choose_all(&collection, addresses, error)) != NULL;
+    if (ok)
+        tree = compose(&collection, chosen);
+    g_mutex_clear(&collection.lock);
+    for (gsize k = 0; k < ka_n_kinds; k++)
+        g_ptr_array_unref(actuals[k]);
+    return tree;
+}

@@ -1,0 +1,112 @@
+#include "planner/graph.h"
+#include "planner/plan.h"
+
+static gboolean
+removes(const KaAction *action)
+{
+    return action->verb == KA_REMOVE;
+}
+
+static gboolean
+needs(const KaAction *action, const KaAction *other)
+{
+    return action->object && other->object &&
+           g_ptr_array_find(action->object->needs, other->object, NULL);
+}
+
+/* What nothing declares has no references to go by: kinds that are created later go first. */
+static gboolean
+waits_by_kind(const KaAction *action, const KaAction *other)
+{
+    if (action->object && other->object)
+        return FALSE;
+    return ka_kind_index(action->kind) < ka_kind_index(other->kind);
+}
+
+static gboolean
+waits_for(const KaAction *action, const KaAction *other)
+{
+    if (removes(action))
+        return removes(other) ? needs(other, action) || waits_by_kind(action, other)
+                              : ka_kind_index(action->kind) < ka_kind_index(other->kind);
+    return !removes(other) && needs(action, other);
+}
+
+/* Depth first, so that the order given is kept wherever nothing speaks against it. */
+static gboolean
+visit(KaAction *action, GHashTable *state, GPtrArray *sorted, GError **error)
+{
+    const char *seen = g_hash_table_lookup(state, action);
+
+    if (seen && g_str_equal(seen, "done"))
+        return TRUE;
+    if (seen) {
+        g_autofree char *address = ka_action_address(action, FALSE);
+        g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_CYCLE,
+                    "'%s' needs itself through what it refers to", address);
+        return FALSE;
+    }
+    g_hash_table_insert(state, action, (gpointer) "open");
+    for (guint i = 0; i < action->after->len; i++) {
+        if (!visit(g_ptr_array_index(action->after, i), state, sorted, error))
+            return FALSE;
+    }
+    g_hash_table_insert(state, action, (gpointer) "done");
+    g_ptr_array_add(sorted, action);
+    return TRUE;
+}
+
+/* Objects that are declared find what they need by it, in linear time. */
+static void
+link_declared(KaAction *action, GHashTable *by_object)
+{
+    for (guint i = 0; action->object && i < action->object->needs->len; i++) {
+        KaAction *other =
+            g_hash_table_lookup(by_object, g_ptr_array_index(action->object->needs, i));
+        if (!other)
+            continue;
+        if (waits_for(action, other))
+            g_ptr_array_add(action->after, other);
+        else if (waits_for(other, action))
+            g_ptr_array_add(other->after, action);
+    }
+}
+
+/* Removals that meet an object that isn't declared, or one that stays. */
+static void
+link_removal(KaAction *action, const GPtrArray *actions)
+{
+    for (guint i = 0; i < actions->len; i++) {
+        KaAction *other = g_ptr_array_index(actions, i);
+        if (other != action && !(action->object && other->object && needs(other, action)) &&
+            waits_for(action, other))
+            g_ptr_array_add(action->after, other);
+    }
+}
+
+gboolean
+ka_graph_order(GPtrArray *actions, GError **error)
+{
+    g_autoptr(GHashTable) by_object = g_hash_table_new(NULL, NULL);
+    g_autoptr(GHashTable) state = g_hash_table_new(NULL, NULL);
+    g_autoptr(GPtrArray) sorted = g_ptr_array_new();
+
+    for (guint i = 0; i < actions->len; i++) {
+        KaAction *action = g_ptr_array_index(actions, i);
+        if (action->object)
+            g_hash_table_insert(by_object, ka_borrow(action->object), action);
+    }
+    for (guint i = 0; i < actions->len; i++) {
+        KaAction *action = g_ptr_array_index(actions, i);
+        link_declared(action, by_object);
+        if (removes(action) && !action->left_over)
+            link_removal(action, actions);
+    }
+    for (guint i = 0; i < actions->len; i++) {
+        if (!visit(g_ptr_array_index(actions, i), state, sorted, error))
+            return FALSE;
+    }
+    for (guint i = 0; i < actions->len; i++)
+        actions->pdata[i] = sorted->pdata[i];
+    return TRUE;
+}
