@@ -100,9 +100,10 @@ ka_node_new_scalar(KaTree *tree, const char *text)
     return node;
 }
 
-static void
-link_last(KaNode *parent, KaNode *child)
+KaNode *
+ka_node_link(KaNode *parent, const char *key, KaNode *child)
 {
+    child->key = key;
     child->next = NULL;
     if (parent->last)
         parent->last->next = child;
@@ -110,6 +111,7 @@ link_last(KaNode *parent, KaNode *child)
         parent->first = child;
     parent->last = child;
     parent->n_children++;
+    return child;
 }
 
 KaNode *
@@ -123,8 +125,7 @@ ka_node_copy(KaTree *tree, const KaNode *node)
     copy->n_children = 0;
     for (const KaNode *child = node->first; child; child = child->next) {
         KaNode *child_copy = ka_node_copy(tree, child);
-        child_copy->key = ka_tree_strdup(tree, child->key);
-        link_last(copy, child_copy);
+        ka_node_link(copy, ka_tree_strdup(tree, child->key), child_copy);
     }
     return copy;
 }
@@ -132,9 +133,7 @@ ka_node_copy(KaTree *tree, const KaNode *node)
 KaNode *
 ka_node_append(KaTree *tree, KaNode *parent, const char *key, KaNode *child)
 {
-    child->key = ka_tree_strdup(tree, key);
-    link_last(parent, child);
-    return child;
+    return ka_node_link(parent, ka_tree_strdup(tree, key), child);
 }
 
 void
@@ -230,8 +229,7 @@ ka_node_put(KaTree *tree, KaNode *root, const char *path, const char *text)
         if (!child) {
             node->type = KA_NODE_MAP;
             child = ka_node_new(tree, KA_NODE_MAP);
-            child->key = ka_tree_strndup(tree, key, length);
-            link_last(node, child);
+            ka_node_link(node, ka_tree_strndup(tree, key, length), child);
         }
         node = child;
     }

@@ -16,7 +16,8 @@ typedef enum {
 typedef struct KaNode KaNode;
 struct KaNode {
     KaNodeType type;
-    guint32 line, column;   /* of the value */
+    guint32 line, column;   /* of the value; of a map or list with a key: of the key */
+    guint32 key_line;       /* 0: no key, or not from a text */
     const KaSource *source; /* borrowed; NULL: not from a text */
     const char *key;        /* within a map, else NULL; in the tree's memory */
     const char *text;       /* of a scalar: as written until checked, canonical (see KaCodec) after */
@@ -25,6 +26,7 @@ struct KaNode {
     KaNode *last;
     KaNode *next;
     guint32 n_children;
+    unsigned key_column : 24;
     unsigned quoted : 1;  /* a scalar in quotes: never null */
     unsigned fresh : 1;   /* not declared: the value that a new object or item gets */
     unsigned secret : 1;  /* never shown */
@@ -52,6 +54,8 @@ KaNode *ka_node_new_scalar(KaTree *tree, const char *text);
 KaNode *ka_node_copy(KaTree *tree, const KaNode *node);
 /* key NULL for a list's item; copied. No check for duplicates. Returns child. */
 KaNode *ka_node_append(KaTree *tree, KaNode *parent, const char *key, KaNode *child);
+/* The same with a key that lives as long as the tree (in its memory, static, or NULL). */
+KaNode *ka_node_link(KaNode *parent, const char *key, KaNode *child);
 /* Takes child out of parent; the memory stays with the tree. */
 void ka_node_remove(KaNode *parent, KaNode *child);
 
@@ -85,3 +89,11 @@ ka_node_mark(const KaNode *node)
 char *ka_path_append(const char *path /* NULL or "": the top */, const char *key);
 /* Its keys, unquoted. NULL-terminated, caller frees. */
 char **ka_path_split(const char *path);
+
+/* Where its key stands; where it has none, the value. */
+static inline KaMark
+ka_node_key_mark(const KaNode *node)
+{
+    return node && node->key_line ? (KaMark){node->source, node->key_line, node->key_column}
+                                  : ka_node_mark(node);
+}

@@ -46,6 +46,7 @@ ka_diagnostics_new(void)
 {
     KaDiagnostics *diagnostics = g_new0(KaDiagnostics, 1);
     diagnostics->items = g_ptr_array_new_with_free_func(diagnostic_free);
+    diagnostics->sources = g_ptr_array_new_with_free_func((GDestroyNotify)ka_source_free);
     return diagnostics;
 }
 
@@ -55,6 +56,7 @@ ka_diagnostics_free(KaDiagnostics *diagnostics)
     if (!diagnostics)
         return;
     g_ptr_array_unref(diagnostics->items);
+    g_ptr_array_unref(diagnostics->sources);
     g_free(diagnostics);
 }
 
@@ -138,6 +140,26 @@ line_break(const char *at)
     if (strncmp(at, "\xc2\x85", 2) == 0)
         return 2;
     return strncmp(at, "\xe2\x80\xa8", 3) == 0 || strncmp(at, "\xe2\x80\xa9", 3) == 0 ? 3 : 0;
+}
+
+KaMark
+ka_source_mark(const KaSource *source, gsize offset)
+{
+    KaMark mark = {source, 1, 1};
+    const char *stop = source->text + MIN(offset, source->length);
+    for (const char *at = source->text; at < stop;) {
+        gsize length = line_break(at);
+        if (length > 0) {
+            mark.line++;
+            mark.column = 1;
+            at += length;
+        } else {
+            /* Bytes that continue a character are no columns of their own. */
+            mark.column += ((guchar)*at & 0xc0) != 0x80;
+            at++;
+        }
+    }
+    return mark;
 }
 
 /* The valid text of a line without its break; NULL: there is no such line. */

@@ -31,9 +31,12 @@ typedef struct {
 typedef struct {
     GPtrArray *items; /* owned KaDiagnostic */
     guint n_errors;
+    GPtrArray *sources; /* owned KaSource of manifests that couldn't be loaded: the marks point there */
 } KaDiagnostics;
 
 KaSource *ka_source_new(const char *name, char *text /* taken */, gsize length);
+/* The place of a byte of its text. */
+KaMark ka_source_mark(const KaSource *source, gsize offset);
 void ka_source_free(KaSource *source);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaSource, ka_source_free)
 

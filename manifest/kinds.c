@@ -1,0 +1,42 @@
+#include "manifest/manifest.h"
+
+/* Each in its table's file. A new kind is such a file and a line here and below. */
+extern const KaKind ka_kind_host;
+extern const KaKind ka_kind_network;
+extern const KaKind ka_kind_pool;
+extern const KaKind ka_kind_disk;
+extern const KaKind ka_kind_guest;
+
+const KaKind *const ka_kinds[] = {
+    &ka_kind_host, &ka_kind_network, &ka_kind_pool, &ka_kind_disk, &ka_kind_guest,
+};
+const gsize ka_n_kinds = G_N_ELEMENTS(ka_kinds);
+
+const KaKind *
+ka_kind_find(const char *name)
+{
+    for (gsize i = 0; i < ka_n_kinds; i++)
+        if (g_str_equal(name, ka_kinds[i]->table->kind) ||
+            g_str_equal(name, ka_kinds[i]->table->plural))
+            return ka_kinds[i];
+    return NULL;
+}
+
+gsize
+ka_kind_index(const KaKind *kind)
+{
+    for (gsize i = 0; i < ka_n_kinds; i++)
+        if (ka_kinds[i] == kind)
+            return i;
+    g_assert_not_reached();
+}
+
+const KaRows *
+ka_kind_rows(const KaKind *kind)
+{
+    static gsize rows[G_N_ELEMENTS(ka_kinds)];
+    gsize *made = &rows[ka_kind_index(kind)];
+    if (g_once_init_enter(made))
+        g_once_init_leave(made, (gsize)ka_rows_new(kind->table));
+    return (const KaRows *)*made;
+}

@@ -1,0 +1,28 @@
+#include "manifest/manifest.h"
+
+static const KaField fields[] = {
+    {.key = "uri",
+     .codec = &ka_uri,
+     .way = KA_NONE,
+     .doc = "libvirt connection URI, such as qemu+ssh://root@kvm1.example.com/system; default: "
+            "libvirt's own"                                                                  },
+    {.key = "offline",
+     .codec = &ka_yes_no,
+     .way = KA_NONE,
+     .doc = "the host is known to be down and fenced: nothing is asked of it; default: false"},
+    {.key = "reserve-memory",
+     .codec = &ka_kib,
+     .way = KA_NONE,
+     .doc = "memory kept for the host itself, as a size such as 4GiB; default: none"         },
+};
+
+static const KaTable table = {
+    .kind = "host",
+    .plural = "hosts",
+    .doc = "hypervisors by name; without any there is one, local: libvirt's default connection",
+    .fields = fields,
+    .n_fields = G_N_ELEMENTS(fields),
+};
+
+extern const KaKind ka_kind_host;
+const KaKind ka_kind_host = {.table = &table};

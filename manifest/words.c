@@ -1,0 +1,32 @@
+#include "manifest/manifest.h"
+
+static const char *const names[] = {"restart", "disrupt", "delete", "adopt"};
+G_STATIC_ASSERT(G_N_ELEMENTS(names) == KA_N_WORDS);
+
+const char *
+ka_word_name(KaWord word)
+{
+    for (guint i = 0; i < KA_N_WORDS; i++)
+        if (word == (KaWord)(1u << i))
+            return names[i];
+    return NULL;
+}
+
+char *
+ka_words_format(KaWords words)
+{
+    GString *out = g_string_new(NULL);
+    for (guint i = 0; i < KA_N_WORDS; i++)
+        if (words & (1u << i))
+            g_string_append_printf(out, "%s%s", out->len ? ", " : "", names[i]);
+    return g_string_free(out, FALSE);
+}
+
+KaWords
+ka_word_parse(const char *name)
+{
+    for (guint i = 0; i < KA_N_WORDS; i++)
+        if (g_str_equal(name, names[i]))
+            return 1u << i;
+    return 0;
+}
