@@ -11,19 +11,25 @@ struct KaCodec {
     const char *expected; /* in errors: "a size with a unit such as 2GiB" */
     /* Manifest text to canonical; NULL: as it is. */
     char *(*parse)(const KaCodec *codec, const char *text, GError **error);
+    /* Is the text canonical as it stands? NULL: every text is where there is no parse, none where
+     * there is one. */
+    gboolean (*is_canonical)(const KaCodec *codec, const char *text);
     /* Canonical to manifest text; NULL: as it is. Never fails; odd text comes back as it is. */
     char *(*format)(const KaCodec *codec, const char *canonical);
     /* Are two canonical values the same to the host; NULL: equal text. */
     gboolean (*equal)(const KaCodec *codec, const char *a, const char *b);
-    const char *const *values; /* the canonical values of an enumeration */
+    const char *const
+        *values; /* the canonical values of an enumeration; of "boolean": true's, false's */
     gsize n_values;
     int64_t minimum, maximum; /* of numbers, in the codec's unit; both 0: unbounded */
     uint64_t unit;            /* of sizes: bytes in one canonical unit; of times: microseconds */
-    const char *json_type;    /* "string", "boolean", "integer" */
-    const char *pattern;      /* JSON Schema pattern of the manifest text, or NULL */
-    const char *refers;       /* the kind whose objects it names ("disk"), or NULL */
-    gboolean secret;          /* {file:} and {env:} are allowed; never shown */
-    gboolean is_presence;     /* the place is an element: there for true, not there for false */
+    const char *json_type; /* "string", "boolean", "integer": what is asked of a text where parse is
+                              NULL */
+    const char *pattern; /* JSON Schema pattern of the manifest text, or NULL; asked of a text where
+                            parse and is_canonical are NULL */
+    const char *refers;  /* the kind whose objects it names ("disk"), or NULL */
+    gboolean secret;     /* {file:} and {env:} are allowed; never shown */
+    gboolean is_presence; /* the place is an element: there for true, not there for false */
 };
 
 typedef enum { KA_CODEC_ERROR_VALUE } KaCodecError;
@@ -32,9 +38,14 @@ GQuark ka_codec_error_quark(void);
 
 /* The error says codec->expected and what was found. */
 char *ka_codec_parse(const KaCodec *codec, const char *text, GError **error);
+/* The canonical text where that needs no memory: text itself, or one of the codec's own values;
+ * NULL: ask ka_codec_parse. */
+const char *ka_codec_canonical(const KaCodec *codec, const char *text);
 char *ka_codec_format(const KaCodec *codec, const char *canonical);
 /* NULL is absent, which equals only absent, and "no" where presence is the value. */
 gboolean ka_codec_equal(const KaCodec *codec, const char *a, const char *b);
+/* What is expected of a text, as in "expected …": of any codec. Caller frees. */
+char *ka_codec_expected(const KaCodec *codec);
 
 extern const KaCodec ka_map;      /* no scalar: a map of rows below */
 extern const KaCodec ka_list;     /* no scalar: a list ("[]" row gives the items') */
@@ -42,6 +53,7 @@ extern const KaCodec ka_string;   /* any text without control characters but new
 extern const KaCodec ka_line;     /* one line of text */
 extern const KaCodec ka_name;     /* an object's name: see ka_name_check */
 extern const KaCodec ka_word;     /* [A-Za-z0-9_.:+-]+ : device names, models */
+extern const KaCodec ka_device;   /* [A-Za-z0-9_-]+ : what libvirt keeps in a ua- alias */
 extern const KaCodec ka_path;     /* absolute path; /a//b/ equals /a/b */
 extern const KaCodec ka_secret;   /* as ka_line, secret */
 extern const KaCodec ka_uuid;     /* RFC 4122 text, case folded */
@@ -61,7 +73,7 @@ extern const KaCodec ka_cidr;     /* address/prefix */
 extern const KaCodec ka_range;    /* address-address, one family, first <= last */
 extern const KaCodec ka_cpuset;   /* 0-3,^2,7; equal as sets */
 extern const KaCodec ka_octal;    /* file mode, 0755; canonical four digits */
-extern const KaCodec ka_pci;      /* 0000:04:00.0; canonical 0x0000:0x04:0x00.0x0 as libvirt holds it */
+extern const KaCodec ka_pci; /* 0000:04:00.0; canonical 0x0000:0x04:0x00.0x0 as libvirt holds it */
 extern const KaCodec ka_fragment; /* a fragment of libvirt XML; equal handled by the XML store */
 extern const KaCodec ka_uri;      /* libvirt connection URI */
 
@@ -74,6 +86,11 @@ extern const KaCodec ka_uri;      /* libvirt connection URI */
                                   .n_values = G_N_ELEMENTS(ident##_values),                        \
                                   .json_type = "string"}
 
-/* Names of objects: 1 to 200 bytes of UTF-8, no '/', quotes, '<', '>', '&' or control characters, no
- * leading '.' or '-', no leading or trailing space. */
+/* Whole numbers within a range: KA_NUMBER(weight, 100, 1000). */
+#define KA_NUMBER(ident, min, max)                                                                 \
+    static const KaCodec ident = {                                                                 \
+        .name = #ident, .minimum = (min), .maximum = (max), .json_type = "integer"}
+
+/* Names of objects: 1 to 200 bytes of UTF-8, no '/', quotes, '<', '>', '&' or control characters,
+ * no leading '.' or '-', no leading or trailing space. */
 gboolean ka_name_check(const char *name, GError **error);

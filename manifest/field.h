@@ -2,8 +2,9 @@
 #include "manifest/codec.h"
 #include "manifest/node.h"
 
-/* One row answers for one field: what a user writes, what it may be, where the host holds it, how it
- * may change, what it means. See README of this folder's tables: adding a feature is adding rows. */
+/* One row answers for one field: what a user writes, what it may be, where the host holds it, how
+ * it may change, what it means. See README of this folder's tables: adding a feature is adding
+ * rows. */
 
 typedef enum {
     KA_LIVE,    /* takes effect at once, also while the object is active */
@@ -20,19 +21,25 @@ typedef enum {
  *   step    = ("self" | "." | element) predicate*
  *   predicate = "[" relative-path "='" value "']" | "[" relative-path "]" (exists)
  *   prefix:element is allowed for namespaced elements.
- * Reading selects the first match that satisfies its predicates; writing creates what is missing and
- * makes the predicates true. "self" is the element of the nearest '*' or '[]' row above, or the root. */
+ * Reading selects the first match that satisfies its predicates; writing creates what is missing
+ * and makes the predicates true. "self" is the element of the nearest '*' or '[]' row above, or the
+ * root. */
 struct KaField {
     const char *key;      /* "disks.*.cache"; '*' a map's key, '[]' a list's item */
     const KaCodec *codec; /* ka_map and ka_list for branches */
-    const char *at;       /* place; NULL: not held by the document (branches, manifest-only fields) */
-    const char *id;       /* of '*' rows: where the name stands, by preference, "|" between:
-                             "place=prefix-*" (the name with a prefix), "place" (the name itself),
-                             "=place" (paired by the item's own value held at that place), "#" (ordinal) */
-    const char *fresh;    /* canonical value of a new object or item and of a released field; NULL: absent */
-    const char *brief;    /* of map rows: the key below that a bare scalar stands for, or NULL */
+    const char *at; /* place; NULL: not held by the document (branches, manifest-only fields) */
+    const char
+        *id; /* of '*' rows: where the name stands, by preference, "|" between:
+                "place=prefix-*" (the name with a prefix), "place" (the name itself),
+                "=place" (paired by the item's own value held at that place), "#" (ordinal) */
+    const char
+        *fresh; /* canonical value of a new object or item and of a released field; NULL: absent */
+    const char *brief; /* of map rows: the key below that a bare scalar stands for, or NULL */
     KaWay way;
     const char *doc; /* one line: meaning, unit, default */
+    const KaCodec
+        *name; /* of '*' rows: what a key may be; NULL: ka_device where an id makes an alias
+                  ("=ua-*"), else ka_line */
 };
 
 typedef struct {
@@ -46,12 +53,21 @@ typedef struct {
 
 /* Rows as a tree of segments, made once from a table; all stages walk this. */
 typedef struct KaRows KaRows;
+typedef struct {
+    char *place; /* owned; relative to the item: "@type" */
+    char *value; /* owned; NULL: the row's own value */
+} KaClaim;
+
 struct KaRows {
-    const char *segment; /* "disks", "*", "[]"; "" at the top */
-    const KaField *row;  /* NULL only at the top: every branch has its row */
+    const KaTable *table; /* borrowed; the same in all rows of a tree */
+    const char *segment;  /* "disks", "*", "[]"; "" at the top */
+    const KaField *row;   /* NULL only at the top: every branch has its row */
     KaRows *parent;
-    KaRows *first, *next; /* children in the table's order; siblings */
+    KaRows *first, *next;   /* children in the table's order; siblings */
+    KaRows *any;            /* the child '*' or '[]', or NULL */
     GHashTable *by_segment; /* owned; children by segment, NULL when there are none */
+    GPtrArray *claims; /* owned KaClaim: the predicates of the row's place on its item ("self"); two
+                          of one item that contradict are a union declared twice. NULL: none */
 };
 
 /* Freed with ka_rows_free(top). Aborts (programming error) on a row without its parent's row. */
@@ -60,5 +76,10 @@ void ka_rows_free(KaRows *top);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaRows, ka_rows_free)
 /* The child for a key: by name, else '*'; NULL: unknown. */
 const KaRows *ka_rows_child(const KaRows *rows, const char *key);
-/* The rows at a path as in ka_path_append ("disks.vda.cache" and "disks.*.cache" alike). */
+/* The rows of a list's items; NULL: none. */
+const KaRows *ka_rows_item(const KaRows *rows);
+/* The codec of the keys of a '*' row. */
+const KaCodec *ka_rows_key_codec(const KaRows *rows);
+/* The rows at a path as in ka_path_append ("disks.vda.cache" and "disks.*.cache",
+ * "dns.forwarders[]" alike). */
 const KaRows *ka_rows_find(const KaRows *top, const char *path);
