@@ -46,6 +46,7 @@ struct KaObject {
     GPtrArray *needs;      /* owned; borrowed KaObject that it names, each once */
     gboolean protect;
     KaWords allow;
+    gboolean broken;       /* its check found errors: nothing that follows from its values is looked at */
 };
 
 struct KaManifest {
@@ -59,22 +60,28 @@ struct KaManifest {
 void ka_manifest_free(KaManifest *manifest);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaManifest, ka_manifest_free)
 
-/* Reads files, folders (every *.yaml and *.yml in them, sorted, hidden ones left out, subfolders
+/* Top-level keys are `project`, each kind's plural, and x-… for anything (anchors, say). Reads files, folders (every *.yaml and *.yml in them, sorted, hidden ones left out, subfolders
  * included) and "-" (standard input), checks and resolves all. Always says all that is wrong; NULL if
  * and only if an error was added. default_uri: of the host `local` that stands where none is declared. */
 KaManifest *ka_manifest_load(const char *const *paths,
                              const char *default_uri,
                              KaDiagnostics *diagnostics);
 
+/* Adds the object that node declares under its key; the caller has seen that the name is free. */
+KaObject *ka_manifest_add(KaManifest *manifest, const KaKind *kind, KaNode *node);
 /* NULL: not declared. */
 KaObject *ka_manifest_find(const KaManifest *manifest, const KaKind *kind, const char *name);
 
 /* --- the parts, each in its own file, for tests --- */
 
-/* load.c: one text to a node tree (several YAML documents become one list of roots). Merge keys and
+/* paths.c: the texts of files, folders and "-", each once; what can't be read is an error. Adds owned
+ * KaSource to sources. */
+void ka_paths_read(const char *const *paths, GPtrArray *sources, KaDiagnostics *diagnostics);
+
+/* load.c: one text to a node tree: a root for each YAML document that isn't empty. Merge keys and
  * aliases are resolved here. Bounded: depth 64, text 64 MiB, aliases (copied) at most
  * 100,000 + 20 × the nodes written. Duplicate keys of one map are errors that name both places.
- * FALSE if an error was added; roots: borrowed KaNode of tree. */
+ * FALSE if an error was added; roots: borrowed KaNode of tree, none of a text that isn't YAML. */
 gboolean ka_load(KaTree *tree, const KaSource *source, GPtrArray *roots, KaDiagnostics *diagnostics);
 
 /* check.c: sets rows, turns scalars canonical, expands briefs to maps, reads {file:} and {env:} of
