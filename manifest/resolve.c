@@ -1,0 +1,345 @@
+#include "manifest/manifest.h"
+
+#include <string.h>
+
+#define LOCAL_HOST "local"
+/* Looking for near names costs the number of declared ones each time. */
+#define MAX_SUGGESTIONS 100
+/* QEMU follows no longer ones. */
+#define MAX_CHAIN 200
+
+typedef struct {
+    KaManifest *manifest;
+    KaDiagnostics *diagnostics;
+    guint n_suggested;
+    GHashTable *visited; /* owned; KaObject → how far the search for cycles is */
+    GPtrArray *chain;    /* owned; borrowed KaObject, the one being followed */
+} Resolver;
+
+typedef void (*Visitor)(Resolver *resolver, KaObject *object);
+
+static void
+for_each_object(Resolver *resolver, const KaKind *kind, Visitor visit)
+{
+    for (gsize i = 0; i < ka_n_kinds; i++)
+        for (guint j = 0; (!kind || kind == ka_kinds[i]) && j < resolver->manifest->objects[i]->len;
+             j++)
+            visit(resolver, g_ptr_array_index(resolver->manifest->objects[i], j));
+}
+
+static gboolean
+is_a(const KaObject *object, const char *kind)
+{
+    return g_str_equal(object->kind->table->kind, kind);
+}
+
+static const GPtrArray *
+hosts_of(const KaManifest *manifest)
+{
+    return manifest->objects[ka_kind_index(ka_kind_find("host"))];
+}
+
+static void
+add_local_host(Resolver *resolver, const char *uri)
+{
+    KaManifest *manifest = resolver->manifest;
+    const KaKind *kind = ka_kind_find("host");
+    if (hosts_of(manifest)->len > 0)
+        return;
+    KaNode *node = ka_node_new(manifest->tree, KA_NODE_MAP);
+    node->key = LOCAL_HOST;
+    if (uri)
+        ka_node_put(manifest->tree, node, "uri", uri);
+    ka_check(manifest->tree, node, ka_kind_rows(kind), resolver->diagnostics);
+    ka_manifest_add(manifest, kind, node);
+}
+
+/* --- references --- */
+
+/* What a host may have without a manifest that declares it, such as libvirt's own network
+ * `default`. */
+static gboolean
+may_be_undeclared(const KaKind *kind)
+{
+    return g_str_equal(kind->table->kind, "network") || g_str_equal(kind->table->kind, "pool");
+}
+
+static const char *
+nearest_name(Resolver *resolver, const KaKind *kind, const char *name)
+{
+    const GPtrArray *objects = resolver->manifest->objects[ka_kind_index(kind)];
+    if (objects->len == 0 || resolver->n_suggested++ >= MAX_SUGGESTIONS)
+        return NULL;
+    g_autofree const char **names = g_new(const char *, objects->len);
+    for (guint i = 0; i < objects->len; i++)
+        names[i] = ((const KaObject *)g_ptr_array_index(objects, i))->name;
+    return ka_nearest(name, names, objects->len);
+}
+
+static void
+add_undeclared(Resolver *resolver, const KaObject *object, const KaNode *node, const KaKind *kind)
+{
+    const char *nearest = nearest_name(resolver, kind, node->text);
+    gboolean allowed = may_be_undeclared(kind);
+    if (allowed && !nearest)
+        return;
+    g_autofree char *hint =
+        nearest ? g_strdup_printf("; did you mean '%s'?", nearest) : g_strdup("");
+    ka_diagnostics_add(resolver->diagnostics, allowed ? KA_WARNING : KA_ERROR, ka_node_mark(node),
+                       "%s '%s': %s '%s' is not declared%s", object->kind->table->kind,
+                       object->name, kind->table->kind, node->text, hint);
+}
+
+/* The kind whose object a scalar names; NULL: none. */
+static const KaKind *
+kind_named_by(const KaNode *node)
+{
+    const char *refers = node->row ? node->row->codec->refers : NULL;
+    return refers && node->type == KA_NODE_SCALAR ? ka_kind_find(refers) : NULL;
+}
+
+static void
+follow_references(Resolver *resolver, KaObject *object, const KaNode *node)
+{
+    for (const KaNode *child = node->first; child; child = child->next)
+        follow_references(resolver, object, child);
+    const KaKind *kind = kind_named_by(node);
+    if (!kind)
+        return;
+    KaObject *named = ka_manifest_find(resolver->manifest, kind, node->text);
+    if (!named)
+        add_undeclared(resolver, object, node, kind);
+    else if (is_a(named, "host"))
+        g_ptr_array_add(object->hosts, named);
+    else if (!g_ptr_array_find(object->needs, named, NULL))
+        g_ptr_array_add(object->needs, named);
+}
+
+static void
+find_needs(Resolver *resolver, KaObject *object)
+{
+    follow_references(resolver, object, object->node);
+}
+
+/* Where the object names the other one. */
+static const KaNode *
+find_reference(const KaNode *node, const KaObject *named)
+{
+    if (kind_named_by(node) == named->kind && g_str_equal(node->text, named->name))
+        return node;
+    const KaNode *found = NULL;
+    for (const KaNode *child = node->first; child && !found; child = child->next)
+        found = find_reference(child, named);
+    return found;
+}
+
+/* --- cycles --- */
+
+static void
+add_cycle(Resolver *resolver, const KaObject *first)
+{
+    guint start = resolver->chain->len - 1;
+    while (g_ptr_array_index(resolver->chain, start) != first)
+        start--;
+    const KaNode *node = NULL;
+    GString *way = g_string_new(NULL);
+    for (guint i = start; i < resolver->chain->len; i++) {
+        const KaObject *object = g_ptr_array_index(resolver->chain, i);
+        const KaObject *next =
+            i + 1 < resolver->chain->len ? g_ptr_array_index(resolver->chain, i + 1) : first;
+        const KaNode *reference = find_reference(object->node, next);
+        g_autofree char *place = ka_mark_format(ka_node_mark(reference));
+        g_string_append_printf(way, "'%s' (%s) → ", object->name, place);
+        if (i == start)
+            node = reference;
+    }
+    ka_diagnostics_add(resolver->diagnostics, KA_ERROR, ka_node_mark(node),
+                       "%s '%s' is made of itself: %s'%s'", first->kind->table->kind, first->name,
+                       way->str, first->name);
+    g_string_free(way, TRUE);
+}
+
+static gboolean
+needs_its_kind(const KaObject *object)
+{
+    gboolean found = FALSE;
+    for (guint i = 0; i < object->needs->len && !found; i++)
+        found = ((const KaObject *)g_ptr_array_index(object->needs, i))->kind == object->kind;
+    return found;
+}
+
+/* Only objects of one kind can need each other in a circle: kinds themselves stand in an order. */
+static void
+find_cycle(Resolver *resolver, KaObject *object)
+{
+    enum { UNSEEN, UNDER_WAY, DONE };
+    if (!needs_its_kind(object) || g_hash_table_lookup(resolver->visited, object))
+        return;
+    g_hash_table_insert(resolver->visited, object, GINT_TO_POINTER(UNDER_WAY));
+    g_ptr_array_add(resolver->chain, object);
+    for (guint i = 0; i < object->needs->len; i++) {
+        KaObject *need = g_ptr_array_index(object->needs, i);
+        if (need->kind != object->kind)
+            continue;
+        if (GPOINTER_TO_INT(g_hash_table_lookup(resolver->visited, need)) == UNDER_WAY)
+            add_cycle(resolver, need);
+        else if (resolver->chain->len < MAX_CHAIN)
+            find_cycle(resolver, need);
+        else
+            ka_diagnostics_add(resolver->diagnostics, KA_ERROR,
+                               ka_node_mark(find_reference(object->node, need)),
+                               "%s '%s': a chain of more than %d", object->kind->table->kind,
+                               object->name, MAX_CHAIN);
+    }
+    g_ptr_array_set_size(resolver->chain, (gint)resolver->chain->len - 1);
+    g_hash_table_insert(resolver->visited, object, GINT_TO_POINTER(DONE));
+}
+
+/* --- placement --- */
+
+static gboolean
+has_own_host(const KaObject *object)
+{
+    return ka_node_text(object->node, "host") != NULL;
+}
+
+static void
+add_contradiction(Resolver *resolver,
+                  const KaObject *object,
+                  const KaObject *need,
+                  const KaObject *host)
+{
+    g_autofree char *place = ka_mark_format(ka_node_mark(ka_node_get(need->node, "host")));
+    ka_diagnostics_add(resolver->diagnostics, KA_ERROR,
+                       ka_node_mark(find_reference(object->node, need)),
+                       "%s '%s' is on host '%s', but %s '%s' is declared on '%s' at %s",
+                       object->kind->table->kind, object->name, host->name, need->kind->table->kind,
+                       need->name, ka_node_text(need->node, "host"), place);
+}
+
+/* What the object needs, and what that needs, is to be on its hosts too. */
+static void
+spread_hosts(Resolver *resolver, KaObject *first)
+{
+    g_autoptr(GPtrArray) waiting = g_ptr_array_new();
+    g_ptr_array_add(waiting, first);
+    while (waiting->len > 0) {
+        KaObject *object = g_ptr_array_steal_index(waiting, waiting->len - 1);
+        for (guint i = 0; i < object->needs->len * object->hosts->len; i++) {
+            KaObject *need = g_ptr_array_index(object->needs, i / object->hosts->len);
+            KaObject *host = g_ptr_array_index(object->hosts, i % object->hosts->len);
+            if (g_ptr_array_find(need->hosts, host, NULL))
+                continue;
+            if (!has_own_host(need)) {
+                g_ptr_array_add(need->hosts, host);
+                g_ptr_array_add(waiting, need);
+            } else if (!may_be_undeclared(need->kind) && need->hosts->len > 0) {
+                add_contradiction(resolver, object, need, host);
+            }
+        }
+    }
+}
+
+static void
+place(Resolver *resolver, KaObject *object)
+{
+    const GPtrArray *hosts = hosts_of(resolver->manifest);
+    if (is_a(object, "host"))
+        return;
+    if (hosts->len == 1 && object->hosts->len == 0 && !has_own_host(object))
+        g_ptr_array_add(object->hosts, g_ptr_array_index(hosts, 0));
+    if (object->hosts->len > 0)
+        spread_hosts(resolver, object);
+}
+
+static void
+check_placed(Resolver *resolver, KaObject *object)
+{
+    if (object->hosts->len > 0 || has_own_host(object) || is_a(object, "host"))
+        return;
+    gboolean optional = may_be_undeclared(object->kind);
+    ka_diagnostics_add(
+        resolver->diagnostics, optional ? KA_WARNING : KA_ERROR, ka_node_key_mark(object->node),
+        "%s '%s': %s%u hosts are declared: %s", object->kind->table->kind, object->name,
+        is_a(object, "guest") ? "" : "no guest needs it and ", hosts_of(resolver->manifest)->len,
+        optional ? "it is on none of them unless 'host' says which" : "say which one with 'host'");
+}
+
+/* --- what follows from other values --- */
+
+static void
+read_words(Resolver *resolver, KaObject *object)
+{
+    (void)resolver;
+    object->protect = g_strcmp0(ka_node_text(object->node, "protect"), "yes") == 0;
+    const KaNode *allow = ka_node_get(object->node, "allow");
+    for (const KaNode *word = allow ? allow->first : NULL; word; word = word->next)
+        if (word->type == KA_NODE_SCALAR)
+            object->allow |= ka_word_parse(word->text);
+}
+
+static void
+complete(Resolver *resolver, KaObject *object)
+{
+    if (object->kind->complete && !object->broken)
+        object->kind->complete(resolver->manifest, object, resolver->diagnostics);
+}
+
+typedef struct {
+    const KaObject *guest;
+    const KaNode *nic, *mac;
+} Nic;
+
+static void
+add_mac_twice(Resolver *resolver, const Nic *nic, const Nic *first)
+{
+    g_autofree char *place = ka_mark_format(ka_node_key_mark(first->nic));
+    ka_diagnostics_add(resolver->diagnostics, KA_ERROR,
+                       nic->mac->line ? ka_node_mark(nic->mac) : ka_node_key_mark(nic->nic),
+                       "guest '%s': nics.%s: MAC address %s is that of guest '%s', nics.%s at %s%s",
+                       nic->guest->name, nic->nic->key, nic->mac->text, first->guest->name,
+                       first->nic->key, place,
+                       nic->mac->fresh ? ": give one of them a 'mac' of its own" : "");
+}
+
+static void
+check_macs(Resolver *resolver)
+{
+    KaManifest *manifest = resolver->manifest;
+    const GPtrArray *guests = manifest->objects[ka_kind_index(ka_kind_find("guest"))];
+    g_autoptr(GHashTable) by_mac = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < guests->len; i++) {
+        const KaObject *guest = g_ptr_array_index(guests, i);
+        const KaNode *nics = ka_node_get(guest->node, "nics");
+        for (const KaNode *nic = nics ? nics->first : NULL; nic; nic = nic->next) {
+            const KaNode *mac = ka_node_get(nic, "mac");
+            if (!mac || mac->type != KA_NODE_SCALAR)
+                continue;
+            const Nic *first = g_hash_table_lookup(by_mac, mac->text);
+            Nic *seen = ka_tree_alloc(manifest->tree, sizeof *seen);
+            *seen = (Nic){guest, nic, mac};
+            if (first)
+                add_mac_twice(resolver, seen, first);
+            else
+                g_hash_table_insert(by_mac, (gpointer)(guintptr)mac->text, seen);
+        }
+    }
+}
+
+void
+ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnostics)
+{
+    g_autoptr(GHashTable) visited = g_hash_table_new(NULL, NULL);
+    g_autoptr(GPtrArray) chain = g_ptr_array_new();
+    Resolver resolver = {manifest, diagnostics, 0, visited, chain};
+    add_local_host(&resolver, default_uri);
+    for_each_object(&resolver, NULL, find_needs);
+    for_each_object(&resolver, NULL, find_cycle);
+    /* Guests first: with several hosts, disks follow them. */
+    for_each_object(&resolver, ka_kind_find("guest"), place);
+    for_each_object(&resolver, NULL, place);
+    for_each_object(&resolver, NULL, check_placed);
+    for_each_object(&resolver, NULL, read_words);
+    for_each_object(&resolver, NULL, complete);
+    check_macs(&resolver);
+}
