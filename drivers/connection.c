@@ -41,6 +41,7 @@ ka_link_new(virConnectPtr conn)
     link->volumes_by_path = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->volumes_by_name =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)ka_volume_free);
+    link->volume_names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->volume_owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->pools_inactive = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -60,6 +61,7 @@ ka_link_free(KaLink *link)
         virConnectClose(link->conn);
     g_hash_table_unref(link->volumes_by_path);
     g_hash_table_unref(link->volumes_by_name);
+    g_hash_table_unref(link->volume_names);
     g_hash_table_unref(link->volume_owners);
     g_hash_table_unref(link->pools);
     g_hash_table_unref(link->pools_inactive);

@@ -23,15 +23,18 @@ typedef struct {
     gboolean running;  /* the guest is active */
 } KaUse;
 
-/* What an observation left for the kinds that come after it on the same host; guarded by lock while
- * observing, read only afterwards. */
+/* What an observation left for the kinds that come after it on the same host; guarded by lock. The
+ * order of observing is network, pool, guest, disk: pools fill the volumes, so that guests can name
+ * theirs; guests fill uses and volume_owners, by which disks know whose they are. During an apply,
+ * new pools and volumes are added: look them up by ka_link_volume. */
 typedef struct {
     virConnectPtr conn;          /* owned */
     GMutex lock;
     GHashTable *volumes_by_path; /* owned; path → borrowed KaVolume: of every active pool */
     GHashTable *volumes_by_name; /* owned; "POOL/NAME" → owned KaVolume */
+    GHashTable *volume_names;    /* owned; NAME → how many pools have a volume of it */
     GHashTable *volume_owners;   /* owned; "POOL/NAME" → owned project, of every guest's record that lists
-                                    it; filled by the guest driver's observe, read by the disk's assess */
+                                    it; filled by the guest driver's observe, read by the disk's */
     GHashTable *pools;           /* owned; name → type; active ones */
     GHashTable *pools_inactive;  /* owned; set of names */
     GHashTable *networks;        /* owned; name → "active" or "inactive" */
@@ -59,6 +62,22 @@ const char *ka_link_domain_type(KaHost *host, const char *arch);
 /* An ordinary user's daemon (…/session): no NAT, no system bridges. */
 gboolean ka_link_is_session(const KaHost *host);
 
+/* A copy of what is known of a volume, also of one that this apply made; NULL: there is none. */
+KaVolume *ka_link_volume(KaHost *host, const char *pool, const char *name);
+/* The same by its path ("what a disk's source says of it"). */
+KaVolume *ka_link_volume_at(KaHost *host, const char *path);
+/* Of an active pool ("dir", "logical", "rbd", …), also of one that this apply started; interned; NULL: none. */
+const char *ka_link_pool_type(KaHost *host, const char *pool);
+/* What `export` calls the disk of a volume: the volume's name, POOL-NAME where several pools have one of
+ * that name. Caller frees. */
+char *ka_link_disk_name(KaHost *host, const KaVolume *volume);
+/* The volume's and the pool's name of a declared disk. Borrowed. */
+const char *ka_disk_volume(const KaObject *disk);
+const char *ka_disk_pool(const KaObject *disk);
+
+/* UUIDv5 of project/kind/name: the ownership mark of kinds without metadata (pools, filters). Caller frees. */
+char *ka_mark_uuid(const char *project, const char *kind, const char *name);
+
 /* Turns libvirt's last error of this thread into a GError of KA_HOST_ERROR (DENIED, UNREACHABLE, TIMEOUT or
  * LIBVIRT by its number): "what: libvirt's message (libvirt error NUMBER)", and what to do where that is known
  * (a socket without permission: the libvirt group or qemu:///session; …). Always FALSE. */
@@ -83,6 +102,7 @@ KaLink *ka_link_new(virConnectPtr conn /* taken; NULL: none */);
 void ka_link_free(KaLink *link);
 void ka_volume_free(KaVolume *volume);
 void ka_use_free(KaUse *use);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaVolume, ka_volume_free)
 
 /* SHA-256 (hex) of texts, NULL-terminated list. Caller frees. */
 char *ka_digest(const char *text, ...) G_GNUC_NULL_TERMINATED;

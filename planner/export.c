@@ -88,9 +88,11 @@ drop_fresh(KaTree *tree, KaNode *node, const KaRows *rows)
 static gboolean
 observe_all(const KaDrivers *drivers, KaHost *host, Collection *collection, GError **error)
 {
-    for (gsize i = 0; i < drivers->n_drivers; i++) {
-        const KaDriver *driver = drivers->drivers[i];
+    for (gsize i = 0; i < 2 * drivers->n_drivers; i++) {
+        const KaDriver *driver = drivers->drivers[i % drivers->n_drivers];
         KaWanted wanted = {.kind = ka_kind_find(driver->kind)};
+        if (driver->late != (i >= drivers->n_drivers))
+            continue;
         collection->kind = wanted.kind;
         if (!driver->observe(host, &wanted, found, collection, error))
             return FALSE;

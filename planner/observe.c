@@ -337,8 +337,13 @@ observe_host(gpointer data)
     KaHost *host = task->host->host;
 
     task->plan->drivers->connect(host, task->plan->options.timeout_seconds);
-    for (gsize i = 0; !host->error && i < task->plan->drivers->n_drivers; i++)
-        observe_kind(task->plan, task->host, task->plan->drivers->drivers[i], &host->error);
+    for (int late = FALSE; late <= TRUE; late++) {
+        for (gsize i = 0; !host->error && i < task->plan->drivers->n_drivers; i++) {
+            const KaDriver *driver = task->plan->drivers->drivers[i];
+            if (driver->late == late)
+                observe_kind(task->plan, task->host, driver, &host->error);
+        }
+    }
     if (!host->error)
         assess_all(task->plan, task->host);
     return NULL;
