@@ -9,10 +9,11 @@ typedef struct {
     GHashTable *seen; /* names that exist or are unknown */
 } Observation;
 
-KaWords
-ka_plan_allowed(const KaPlan *plan, const KaAction *action)
+/* What the user has said of this object alone: for its address, or in the manifest. */
+static KaWords
+allowed_here(const KaPlan *plan, const KaAction *action)
 {
-    KaWords words = plan->options.allow | (action->object ? action->object->allow : 0);
+    KaWords words = action->object ? action->object->allow : 0;
 
     for (int with_host = 0; with_host < 2 && plan->options.allow_scoped; with_host++) {
         g_autofree char *address = ka_action_address(action, with_host);
@@ -140,6 +141,12 @@ decide(Observation *observation, KaAction *action)
     if (plan->options.remove || replace) {
         action->verb = replace ? KA_REPLACE : KA_REMOVE;
         action->words |= KA_WORD_DELETE;
+        /* What others made goes only when it is named: a word for everything may not have meant it.
+         */
+        if (action->adopt) {
+            action->words |= KA_WORD_ADOPT;
+            action->allowed &= ~(KaWords)KA_WORD_ADOPT | allowed_here(plan, action);
+        }
         return;
     }
     ka_diff(action, ka_kind_rows(action->kind));
@@ -193,7 +200,7 @@ found_declared(Observation *observation, KaActual *actual, const KaObject *objec
         g_mutex_unlock(&observation->plan->lock);
         return;
     }
-    action->allowed = ka_plan_allowed(observation->plan, action);
+    action->allowed = observation->plan->options.allow | allowed_here(observation->plan, action);
     decide(observation, action);
     for (guint i = 0; i < actual->notes->len; i++)
         g_ptr_array_add(action->remarks, g_strdup(g_ptr_array_index(actual->notes, i)));
@@ -239,7 +246,7 @@ found_undeclared(Observation *observation, KaActual *actual)
         ka_action_new(KA_REMOVE, observation->kind, actual->name, observation->host->host);
     action->actual = actual;
     action->project = plan->manifest->project;
-    action->allowed = ka_plan_allowed(plan, action);
+    action->allowed = plan->options.allow | allowed_here(plan, action);
     action->words = KA_WORD_DELETE;
     action->left_over = !plan->options.prune || is_protected(action);
     if (is_protected(action))
@@ -283,7 +290,8 @@ create_missing(Observation *observation)
             ka_action_new(KA_CREATE, observation->kind, object->name, observation->host->host);
         action->object = object;
         action->project = observation->plan->manifest->project;
-        action->allowed = ka_plan_allowed(observation->plan, action);
+        action->allowed =
+            observation->plan->options.allow | allowed_here(observation->plan, action);
         g_ptr_array_add(observation->host->actions, action);
     }
 }

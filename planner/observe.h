@@ -6,8 +6,5 @@
  * can't be told goes to `unknown`. No side effects. */
 void ka_observe(KaPlan *plan);
 
-/* What the user has said of an object: for all, for its address, or in the manifest. */
-KaWords ka_plan_allowed(const KaPlan *plan, const KaAction *action);
-
 /* Is the object asked for by --target (itself, or what a target needs)? */
 gboolean ka_plan_targets(const KaPlan *plan, const KaObject *object);

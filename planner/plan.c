@@ -261,8 +261,6 @@ count(KaPlan *plan, KaAction *action)
         return;
     (*by_verb[action->verb])++;
     action->lacking = action->words & ~action->allowed;
-    /* Adopting by a word for everything would take whatever has the same name: removal wants it
-     * scoped. */
     plan->n_lacking += action->lacking != 0;
 }
 
