@@ -84,6 +84,15 @@ ka_tree_strdup(KaTree *tree, const char *text)
     return text ? ka_tree_strndup(tree, text, strlen(text)) : NULL;
 }
 
+gsize
+ka_tree_size(const KaTree *tree)
+{
+    gsize size = 0;
+    for (const Chunk *chunk = tree->arena; chunk; chunk = chunk->previous)
+        size += chunk->size;
+    return size;
+}
+
 KaNode *
 ka_node_new(KaTree *tree, KaNodeType type)
 {

@@ -48,6 +48,9 @@ gpointer ka_tree_alloc(KaTree *tree, gsize size);
 char *ka_tree_strdup(KaTree *tree, const char *text);
 char *ka_tree_strndup(KaTree *tree, const char *text, gsize length);
 
+/* Bytes that the tree holds. */
+gsize ka_tree_size(const KaTree *tree);
+
 KaNode *ka_node_new(KaTree *tree, KaNodeType type);
 KaNode *ka_node_new_scalar(KaTree *tree, const char *text);
 /* Deep copy, marks and rows kept. key is not copied. */
