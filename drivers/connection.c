@@ -1,4 +1,4 @@
-#include "drivers/link.h"
+#include "drivers/storage.h"
 
 #include <libvirt/libvirt-event.h>
 #include <libxml/parser.h>
@@ -18,6 +18,8 @@ ka_volume_free(KaVolume *volume)
     g_free(volume->pool);
     g_free(volume->path);
     g_free(volume->backing);
+    if (volume->handle)
+        virStorageVolFree(volume->handle);
     g_free(volume);
 }
 
@@ -57,8 +59,6 @@ ka_link_free(KaLink *link)
 {
     if (link == NULL)
         return;
-    if (link->conn)
-        virConnectClose(link->conn);
     g_hash_table_unref(link->volumes_by_path);
     g_hash_table_unref(link->volumes_by_name);
     g_hash_table_unref(link->volume_names);
@@ -68,7 +68,10 @@ ka_link_free(KaLink *link)
     g_hash_table_unref(link->networks);
     g_ptr_array_unref(link->uses);
     g_hash_table_unref(link->network_users);
+    ka_users_free(link->users);
     g_free(link->capabilities);
+    if (link->conn)
+        virConnectClose(link->conn);
     g_mutex_clear(&link->lock);
     g_free(link);
 }

@@ -14,7 +14,8 @@ typedef struct {
     char *name;     /* the volume's */
     char *pool;
     char *path;     /* what a disk's source says of it: a path, a device, or the network volume's name */
-    char *backing;  /* path of its backing; NULL: none or not read */
+    char *backing;  /* see ka_link_backing; "": it has none; NULL: not read yet */
+    virStorageVolPtr handle; /* owned; NULL in copies and of volumes that this apply made */
 } KaVolume;
 
 typedef struct {
@@ -40,6 +41,7 @@ typedef struct {
     GHashTable *networks;        /* owned; name → "active" or "inactive" */
     GPtrArray *uses;             /* owned KaUse: disks of every guest, anybody's */
     GHashTable *network_users;   /* owned; network → GPtrArray of owned running guest names */
+    gpointer users;              /* owned; use.c: who needs which volume, as last read */
     char *capabilities;          /* owned; XML, read on demand (ka_link_capabilities) */
 } KaLink;
 
@@ -66,6 +68,8 @@ gboolean ka_link_is_session(const KaHost *host);
 KaVolume *ka_link_volume(KaHost *host, const char *pool, const char *name);
 /* The same by its path ("what a disk's source says of it"). */
 KaVolume *ka_link_volume_at(KaHost *host, const char *path);
+/* Path of the backing of the volume at path, read when first asked for; NULL: none. Caller frees. */
+char *ka_link_backing(KaHost *host, const char *path);
 /* Of an active pool ("dir", "logical", "rbd", …), also of one that this apply started; interned; NULL: none. */
 const char *ka_link_pool_type(KaHost *host, const char *pool);
 /* What `export` calls the disk of a volume: the volume's name, POOL-NAME where several pools have one of

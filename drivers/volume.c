@@ -1,7 +1,5 @@
 #include "drivers/storage.h"
 
-#include <stdio.h>
-
 static char *
 address_of(const char *pool, const char *name)
 {
@@ -44,8 +42,8 @@ forget(KaLink *link, const char *address)
     g_hash_table_remove(link->volumes_by_name, address);
 }
 
-void
-ka_volume_note(KaHost *host, const char *pool, const char *name, const char *path)
+static void
+note(KaHost *host, const char *pool, const char *name, const char *path, virStorageVolPtr handle)
 {
     KaLink *link = ka_link(host);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
@@ -55,10 +53,17 @@ ka_volume_note(KaHost *host, const char *pool, const char *name, const char *pat
     volume->name = g_strdup(name);
     volume->pool = g_strdup(pool);
     volume->path = g_strdup(path);
+    volume->handle = handle;
     forget(link, address);
     count_name(link, name, 1);
     g_hash_table_insert(link->volumes_by_path, g_strdup(path), volume);
     g_hash_table_insert(link->volumes_by_name, g_steal_pointer(&address), volume);
+}
+
+void
+ka_volume_note(KaHost *host, const char *pool, const char *name, const char *path)
+{
+    note(host, pool, name, path, NULL);
 }
 
 void
@@ -88,6 +93,47 @@ ka_link_volume_at(KaHost *host, const char *path)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
 
     return volume_copy(g_hash_table_lookup(link->volumes_by_path, path));
+}
+
+/* What libvirt says of it now; "": none. */
+static char *
+read_backing(virStorageVolPtr handle)
+{
+    char *text = virStorageVolGetXMLDesc(handle, 0);
+    g_autoptr(xmlDoc) document = text ? ka_xml_parse(text) : NULL;
+    const xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+    char *path = ka_xml_text(ka_xml_child(ka_xml_child(root, "backingStore"), "path"));
+
+    free(text);
+    return path ? path : g_strdup("");
+}
+
+char *
+ka_link_backing(KaHost *host, const char *path)
+{
+    KaLink *link = ka_link(host);
+    virStorageVolPtr handle = NULL;
+    g_autofree char *backing = NULL;
+    KaVolume *volume = NULL;
+
+    g_mutex_lock(&link->lock);
+    volume = g_hash_table_lookup(link->volumes_by_path, path);
+    backing = volume ? g_strdup(volume->backing) : NULL;
+    if (volume && backing == NULL && volume->handle) {
+        handle = volume->handle;
+        virStorageVolRef(handle);
+    }
+    g_mutex_unlock(&link->lock);
+    if (handle) {
+        backing = read_backing(handle);
+        virStorageVolFree(handle);
+        g_mutex_lock(&link->lock);
+        volume = g_hash_table_lookup(link->volumes_by_path, path);
+        if (volume && volume->backing == NULL)
+            volume->backing = g_strdup(backing);
+        g_mutex_unlock(&link->lock);
+    }
+    return backing && *backing ? g_steal_pointer(&backing) : NULL;
 }
 
 char *
@@ -162,8 +208,9 @@ ka_volumes_index(KaHost *host, virStoragePoolPtr pool, const char *pool_type, GE
         g_autofree char *path = path_of(volumes[i], pool_type);
 
         if (path)
-            ka_volume_note(host, pool_name, virStorageVolGetName(volumes[i]), path);
-        virStorageVolFree(volumes[i]);
+            note(host, pool_name, virStorageVolGetName(volumes[i]), path, volumes[i]);
+        else
+            virStorageVolFree(volumes[i]);
     }
     free(volumes);
     return TRUE;

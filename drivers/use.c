@@ -1,0 +1,317 @@
+#include "drivers/storage.h"
+
+#define FRESH_US (2 * G_TIME_SPAN_SECOND)
+
+/* All uses of anything, as read at one time. */
+typedef struct {
+    GMutex lock;
+    gint64 read_at;
+    GHashTable *by_path; /* owned; path → owned GPtrArray of owned KaUser; NULL: never read */
+} Users;
+
+void
+ka_user_free(KaUser *user)
+{
+    if (user == NULL)
+        return;
+    g_free(user->by);
+    g_free(user->guest);
+    g_free(user->device);
+    g_free(user);
+}
+
+void
+ka_users_free(gpointer data)
+{
+    Users *users = data;
+
+    if (users == NULL)
+        return;
+    if (users->by_path)
+        g_hash_table_unref(users->by_path);
+    g_mutex_clear(&users->lock);
+    g_free(users);
+}
+
+/* One reading, by several threads. */
+typedef struct {
+    KaHost *host;
+    GMutex lock;
+    GHashTable *by_path;
+} Reading;
+
+static char *
+clean_path(const char *path)
+{
+    return *path == '/' ? g_canonicalize_filename(path, "/") : g_strdup(path);
+}
+
+static void
+add_user(Reading *reading, const char *path, KaUser *user)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&reading->lock);
+    g_autofree char *clean = clean_path(path);
+    GPtrArray *list = g_hash_table_lookup(reading->by_path, clean);
+
+    if (list == NULL) {
+        list = g_ptr_array_new_with_free_func((GDestroyNotify)ka_user_free);
+        g_hash_table_insert(reading->by_path, g_steal_pointer(&clean), list);
+    }
+    g_ptr_array_add(list, user);
+}
+
+static void
+add_guest(Reading *reading, const char *path, const char *guest, char *device, gboolean running)
+{
+    KaUser *user = g_new0(KaUser, 1);
+
+    user->by = g_strdup_printf("guest '%s'", guest);
+    user->guest = g_strdup(guest);
+    user->device = device;
+    user->running = running;
+    add_user(reading, path, user);
+}
+
+/* What a <source> (of a disk, a backing, a mirror, a file system) names; NULL: nothing on storage.
+ */
+static char *
+source_path(KaHost *host, const xmlNode *source)
+{
+    static const char *const names[] = {"file", "dev", "dir", "name"};
+    g_autofree char *pool = ka_xml_attribute(source, "pool");
+    g_autofree char *name = ka_xml_attribute(source, "volume");
+
+    if (pool && name) {
+        g_autoptr(KaVolume) volume = ka_link_volume(host, pool, name);
+        return volume ? g_strdup(volume->path) : NULL;
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        char *path = ka_xml_attribute(source, names[i]);
+        if (path)
+            return path;
+    }
+    return NULL;
+}
+
+static void
+read_element(Reading *reading, const xmlNode *node, const char *guest, gboolean running)
+{
+    static const char *const texts[] = {"kernel", "initrd", "dtb", "loader", "nvram", NULL};
+    g_autofree char *path = NULL;
+
+    if (xmlStrEqual(node->name, (const xmlChar *)"source"))
+        path = source_path(reading->host, node);
+    else if (g_strv_contains(texts, (const char *)node->name))
+        path = ka_xml_text(node);
+    if (path && *path) {
+        gboolean own = xmlStrEqual(node->parent->name, (const xmlChar *)"disk");
+        char *device = own ? ka_xml_attribute(ka_xml_child(node->parent, "target"), "dev") : NULL;
+        add_guest(reading, path, guest, device, running);
+    }
+    for (const xmlNode *child = node->children; child; child = child->next) {
+        if (child->type == XML_ELEMENT_NODE)
+            read_element(reading, child, guest, running);
+    }
+}
+
+/* FALSE where libvirt gave nothing: the guest may just have gone. */
+static gboolean
+read_text(Reading *reading, char *text, const char *guest, gboolean running)
+{
+    g_autoptr(xmlDoc) document = text ? ka_xml_parse(text) : NULL;
+
+    free(text);
+    if (document == NULL)
+        return FALSE;
+    read_element(reading, xmlDocGetRootElement(document), guest, running);
+    return TRUE;
+}
+
+static gboolean
+read_guest(gpointer item, gpointer data, GError **error)
+{
+    Reading *reading = data;
+    const char *name = virDomainGetName(item);
+    gboolean running = virDomainIsActive(item) == 1;
+    virDomainSnapshotPtr *snapshots = NULL;
+    int n = 0;
+
+    if (!read_text(reading, virDomainGetXMLDesc(item, VIR_DOMAIN_XML_INACTIVE), name, FALSE)) {
+        if (ka_libvirt_code() == VIR_ERR_NO_DOMAIN)
+            return TRUE;
+        return ka_libvirt_error(error, "can't read guest '%s'", name);
+    }
+    if (running)
+        read_text(reading, virDomainGetXMLDesc(item, 0), name, TRUE);
+    /* An overlay may lie outside every pool: then only the snapshot tells of its base. */
+    n = virDomainListAllSnapshots(item, &snapshots, 0);
+    for (int i = 0; i < n; i++) {
+        read_text(reading, virDomainSnapshotGetXMLDesc(snapshots[i], 0), name, FALSE);
+        virDomainSnapshotFree(snapshots[i]);
+    }
+    free(snapshots);
+    return TRUE;
+}
+
+static gboolean
+read_volume(gpointer item, gpointer data, GError **error)
+{
+    Reading *reading = data;
+    char *text = virStorageVolGetXMLDesc(item, 0);
+    g_autoptr(xmlDoc) document = text ? ka_xml_parse(text) : NULL;
+    g_autofree char *backing = NULL;
+    KaUser *user = NULL;
+
+    (void)error; /* a volume that has gone, or can't be read, names nothing */
+    free(text);
+    if (document)
+        backing = ka_xml_text(
+            ka_xml_child(ka_xml_child(xmlDocGetRootElement(document), "backingStore"), "path"));
+    if (backing == NULL)
+        return TRUE;
+    user = g_new0(KaUser, 1);
+    user->by = g_strdup_printf("volume '%s'", virStorageVolGetName(item));
+    add_user(reading, backing, user);
+    return TRUE;
+}
+
+static void
+free_domain(gpointer domain)
+{
+    virDomainFree(domain);
+}
+
+static void
+free_volume(gpointer volume)
+{
+    virStorageVolFree(volume);
+}
+
+static gboolean
+read_guests(Reading *reading, virConnectPtr conn, GError **error)
+{
+    g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func(free_domain);
+    virDomainPtr *domains = NULL;
+    int n = virConnectListAllDomains(conn, &domains, 0);
+
+    if (n < 0)
+        return ka_libvirt_error(error, "can't list guests");
+    for (int i = 0; i < n; i++)
+        g_ptr_array_add(items, domains[i]);
+    free(domains);
+    return ka_link_parallel(items, read_guest, reading, error);
+}
+
+static gboolean
+read_volumes(Reading *reading, virConnectPtr conn, GError **error)
+{
+    g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func(free_volume);
+    virStoragePoolPtr *pools = NULL;
+    int n = virConnectListAllStoragePools(conn, &pools, VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE);
+
+    if (n < 0)
+        return ka_libvirt_error(error, "can't list pools");
+    for (int i = 0; i < n; i++) {
+        virStorageVolPtr *volumes = NULL;
+        int n_volumes = virStoragePoolListAllVolumes(pools[i], &volumes, 0);
+
+        for (int j = 0; j < n_volumes; j++)
+            g_ptr_array_add(items, volumes[j]);
+        free(volumes);
+        virStoragePoolFree(pools[i]);
+    }
+    free(pools);
+    return ka_link_parallel(items, read_volume, reading, error);
+}
+
+/* Locked by the caller, so that several removals share one reading. */
+static gboolean
+read_all(KaHost *host, Users *users, GError **error)
+{
+    Reading reading = {.host = host};
+    virConnectPtr conn = ka_link(host)->conn;
+    gint64 begun = g_get_monotonic_time();
+    gboolean done = FALSE;
+
+    g_mutex_init(&reading.lock);
+    reading.by_path =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
+    done = read_guests(&reading, conn, error) && read_volumes(&reading, conn, error);
+    g_mutex_clear(&reading.lock);
+    if (!done) {
+        g_hash_table_unref(reading.by_path);
+        return FALSE;
+    }
+    if (users->by_path)
+        g_hash_table_unref(users->by_path);
+    users->by_path = reading.by_path;
+    users->read_at = begun;
+    return TRUE;
+}
+
+static Users *
+users_of_link(KaLink *link)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+    Users *users = link->users;
+
+    if (users == NULL) {
+        users = link->users = g_new0(Users, 1);
+        g_mutex_init(&users->lock);
+    }
+    return users;
+}
+
+static GPtrArray *
+copy_users(const GPtrArray *list)
+{
+    GPtrArray *copy = g_ptr_array_new_with_free_func((GDestroyNotify)ka_user_free);
+
+    for (guint i = 0; list && i < list->len; i++) {
+        const KaUser *user = g_ptr_array_index(list, i);
+        KaUser *same = g_new0(KaUser, 1);
+
+        same->by = g_strdup(user->by);
+        same->guest = g_strdup(user->guest);
+        same->device = g_strdup(user->device);
+        same->running = user->running;
+        g_ptr_array_add(copy, same);
+    }
+    return copy;
+}
+
+GPtrArray *
+ka_users_of(KaHost *host, const char *path, GError **error)
+{
+    Users *users = users_of_link(ka_link(host));
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&users->lock);
+    g_autofree char *clean = clean_path(path);
+    gboolean recent = users->by_path && g_get_monotonic_time() - users->read_at < FRESH_US;
+
+    /* What was read a moment ago may spare a reading, but must not refuse: this very run may just
+     * have removed the guest. */
+    if ((!recent || g_hash_table_contains(users->by_path, clean)) && !read_all(host, users, error))
+        return NULL;
+    return copy_users(g_hash_table_lookup(users->by_path, clean));
+}
+
+gboolean
+ka_users_none(KaHost *host, const char *what, const char *path, const char *except, GError **error)
+{
+    g_autoptr(GPtrArray) users = ka_users_of(host, path, error);
+
+    if (users == NULL)
+        return FALSE;
+    for (guint i = 0; i < users->len; i++) {
+        const KaUser *user = g_ptr_array_index(users, i);
+
+        if (except && user->device && !user->running && g_strcmp0(user->guest, except) == 0)
+            continue;
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE, "%s: %s %s%s%s%s", what, user->by,
+                    user->device ? "has it as '" : "needs it as a base",
+                    user->device ? user->device : "", user->device ? "'" : "",
+                    user->running ? " and is running" : "");
+        return FALSE;
+    }
+    return TRUE;
+}
