@@ -8,6 +8,7 @@ ka_record_new(const char *project, const char *uuid)
     record->uuid = g_strdup(uuid);
     record->owned = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     record->volumes = g_ptr_array_new_with_free_func(g_free);
+    record->protected_volumes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return record;
 }
 
@@ -20,5 +21,6 @@ ka_record_free(KaRecord *record)
     g_free(record->uuid);
     g_hash_table_unref(record->owned);
     g_ptr_array_unref(record->volumes);
+    g_hash_table_unref(record->protected_volumes);
     g_free(record);
 }

@@ -9,6 +9,7 @@ typedef struct {
     gboolean protect;
     GHashTable *owned;  /* owned path → owned text or NULL (the text of xml fragments) */
     GPtrArray *volumes; /* owned "POOL/VOLUME" strings: whose guest this is owns these */
+    GHashTable *protected_volumes; /* owned set of "POOL/VOLUME": never removed or replaced */
 } KaRecord;
 
 KaRecord *ka_record_new(const char *project, const char *uuid);

@@ -1,0 +1,217 @@
+#include "drivers/record.h"
+#include "drivers/link.h"
+
+#define NAMESPACE (const xmlChar *)KA_RECORD_NAMESPACE
+
+static xmlNode *
+child(const xmlNode *parent, const char *name)
+{
+    for (xmlNode *node = parent ? parent->children : NULL; node; node = node->next) {
+        if (node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, (const xmlChar *)name))
+            return node;
+    }
+    return NULL;
+}
+
+static xmlNode *
+find_record(const KaDocument *document)
+{
+    const xmlNode *metadata = child(xmlDocGetRootElement(document->xml), "metadata");
+
+    for (xmlNode *node = metadata ? metadata->children : NULL; node; node = node->next) {
+        if (node->type == XML_ELEMENT_NODE && node->ns && xmlStrEqual(node->ns->href, NAMESPACE))
+            return node;
+    }
+    return NULL;
+}
+
+static char *
+attribute(xmlNode *node, const char *name)
+{
+    xmlChar *value = xmlGetProp(node, (const xmlChar *)name);
+    char *copy = g_strdup((const char *)value);
+    xmlFree(value);
+    return copy;
+}
+
+static char *
+content(xmlNode *node)
+{
+    xmlChar *value = xmlNodeGetContent(node);
+    char *copy = g_strdup((const char *)value);
+    xmlFree(value);
+    return copy;
+}
+
+static void
+read_entry(KaRecord *record, xmlNode *node)
+{
+    g_autofree char *text = content(node);
+
+    if (xmlStrEqual(node->name, (const xmlChar *)"owned")) {
+        char *path = attribute(node, "path");
+        if (path)
+            g_hash_table_insert(record->owned, path, *text ? g_steal_pointer(&text) : NULL);
+    } else if (xmlStrEqual(node->name, (const xmlChar *)"volume")) {
+        g_autofree char *protect = attribute(node, "protect");
+        if (g_strcmp0(protect, "yes") == 0)
+            g_hash_table_add(record->protected_volumes, g_strdup(text));
+        g_ptr_array_add(record->volumes, g_steal_pointer(&text));
+    }
+}
+
+KaRecord *
+ka_record_read(const KaDocument *document, const char *uuid)
+{
+    xmlNode *node = find_record(document);
+    if (!node)
+        return NULL;
+    g_autofree char *project = attribute(node, "project");
+    g_autofree char *of = attribute(node, "uuid");
+    g_autofree char *protect = attribute(node, "protect");
+    if (!project || g_strcmp0(of, uuid) != 0)
+        return NULL;
+
+    KaRecord *record = ka_record_new(project, of);
+    record->protect = g_strcmp0(protect, "yes") == 0;
+    for (xmlNode *entry = node->children; entry; entry = entry->next) {
+        if (entry->type == XML_ELEMENT_NODE)
+            read_entry(record, entry);
+    }
+    return record;
+}
+
+static gint
+compare(gconstpointer a, gconstpointer b)
+{
+    return strcmp(a, b);
+}
+
+/* Below metadata (or a document's root): the record as an element. */
+static xmlNode *
+build(const KaRecord *record)
+{
+    xmlNode *node = xmlNewNode(NULL, (const xmlChar *)"record");
+    xmlNs *ns = xmlNewNs(node, NAMESPACE, (const xmlChar *)KA_RECORD_PREFIX);
+    g_autoptr(GList) owned = g_list_sort(g_hash_table_get_keys(record->owned), compare);
+
+    xmlSetNs(node, ns);
+    xmlNewProp(node, (const xmlChar *)"project", (const xmlChar *)record->project);
+    xmlNewProp(node, (const xmlChar *)"uuid", (const xmlChar *)record->uuid);
+    if (record->protect)
+        xmlNewProp(node, (const xmlChar *)"protect", (const xmlChar *)"yes");
+    for (const GList *path = owned; path; path = path->next) {
+        const char *text = g_hash_table_lookup(record->owned, path->data);
+        xmlNode *entry = xmlNewTextChild(node, ns, (const xmlChar *)"owned", (const xmlChar *)text);
+        xmlNewProp(entry, (const xmlChar *)"path", (const xmlChar *)path->data);
+    }
+    for (guint i = 0; i < record->volumes->len; i++) {
+        const char *volume = g_ptr_array_index(record->volumes, i);
+        xmlNode *entry =
+            xmlNewTextChild(node, ns, (const xmlChar *)"volume", (const xmlChar *)volume);
+        if (g_hash_table_contains(record->protected_volumes, volume))
+            xmlNewProp(entry, (const xmlChar *)"protect", (const xmlChar *)"yes");
+    }
+    return node;
+}
+
+void
+ka_record_write(KaDocument *document, const KaRecord *record)
+{
+    xmlNode *root = xmlDocGetRootElement(document->xml);
+    xmlNode *metadata = child(root, "metadata");
+    xmlNode *old = find_record(document);
+
+    if (old) {
+        xmlUnlinkNode(old);
+        xmlFreeNode(old);
+    }
+    if (!metadata)
+        metadata = xmlNewChild(root, NULL, (const xmlChar *)"metadata", NULL);
+    xmlAddChild(metadata, build(record));
+}
+
+char *
+ka_record_format(const KaRecord *record)
+{
+    xmlBuffer *buffer = xmlBufferCreate();
+    xmlNode *node = build(record);
+
+    xmlNodeDump(buffer, NULL, node, 0, 0);
+    char *text = g_strdup((const char *)xmlBufferContent(buffer));
+    xmlFreeNode(node);
+    xmlBufferFree(buffer);
+    return text;
+}
+
+/* The text of a fragment by which it can be found again, without what nobody may read. */
+static char *
+without_secrets(const char *fragment)
+{
+    static GRegex *passwords;
+    if (g_once_init_enter(&passwords))
+        g_once_init_leave(
+            &passwords,
+            g_regex_new("\\s(passwd|password)\\s*=\\s*(\"[^\"]*\"|'[^']*')", 0, 0, NULL));
+    return g_regex_replace_literal(passwords, fragment, -1, 0, "", 0, NULL);
+}
+
+static void
+own_below(KaRecord *record, const KaNode *node, const char *path)
+{
+    for (const KaNode *item = node->type == KA_NODE_MAP ? node->first : NULL; item;
+         item = item->next) {
+        if (item->fresh || !item->row || (item->row->way == KA_NONE && item->type != KA_NODE_MAP))
+            continue;
+        g_autofree char *below = ka_path_append(path, item->key);
+        if (item->type != KA_NODE_MAP || g_str_has_suffix(item->row->key, ".*")) {
+            gboolean fragment = item->row->codec == &ka_fragment && item->type == KA_NODE_SCALAR;
+            g_hash_table_insert(record->owned, g_strdup(below),
+                                fragment ? without_secrets(item->text) : NULL);
+        }
+        own_below(record, item, below);
+    }
+}
+
+static void
+add_volume(KaRecord *record, const char *volume, gboolean protect)
+{
+    if (!g_ptr_array_find_with_equal_func(record->volumes, volume, g_str_equal, NULL))
+        g_ptr_array_add(record->volumes, g_strdup(volume));
+    if (protect)
+        g_hash_table_add(record->protected_volumes, g_strdup(volume));
+    else
+        g_hash_table_remove(record->protected_volumes, volume);
+}
+
+/* Volumes stay this project's until they are removed: a disk that is only no longer declared is a
+ * left-over, not nobody's. */
+static void
+own_volumes(KaRecord *record, const KaAction *action)
+{
+    const KaRecord *before = action->actual ? action->actual->record : NULL;
+
+    for (guint i = 0; before && i < before->volumes->len; i++) {
+        const char *volume = g_ptr_array_index(before->volumes, i);
+        add_volume(record, volume, g_hash_table_contains(before->protected_volumes, volume));
+    }
+    for (guint i = 0; i < action->object->needs->len; i++) {
+        const KaObject *needed = g_ptr_array_index(action->object->needs, i);
+        if (!g_str_equal(needed->kind->table->kind, "disk"))
+            continue;
+        g_autofree char *volume =
+            g_strdup_printf("%s/%s", ka_disk_pool(needed), ka_disk_volume(needed));
+        add_volume(record, volume, needed->protect);
+    }
+}
+
+KaRecord *
+ka_record_for(const KaAction *action, const char *uuid)
+{
+    KaRecord *record = ka_record_new(action->project, uuid);
+
+    record->protect = action->object->protect;
+    own_below(record, action->object->node, "");
+    own_volumes(record, action);
+    return record;
+}
