@@ -1,0 +1,99 @@
+#!/bin/sh
+# The part of lab.sh that runs inside a lab's namespaces.
+#   inside.sh hold FOLDER       holds a network namespace
+#   inside.sh init FOLDER NAME  first process of a lab
+#   inside.sh restart FOLDER    another libvirtd
+set -eu
+command=$1
+folder=$2
+
+# /proc is still the outer one: this is our PID there.
+say_pid() {
+    read -r outer _ </proc/self/stat
+    echo "$outer" >"$folder/pid.new~"
+    mv "$folder/pid.new~" "$folder/pid.new"
+}
+
+# Private folders over libvirt's own; /run is empty, so that nobody finds the machine's D-Bus, sockets
+# or pid files; /sys shows the lab's own interfaces and no cgroups (guests of two labs may share a name).
+private_folders() {
+    mount -t proc proc /proc
+    mount -t sysfs sysfs /sys
+    mount -t tmpfs -o mode=755 tmpfs /run
+    mkdir -p "$folder/etc" "$folder/lib" "$folder/cache" "$folder/log.d" "$folder/run" /run/libvirt /run/sshd /run/lock
+    chmod 755 "$folder"/*/
+    cp -r /etc/libvirt/nwfilter "$folder/etc/" 2>/dev/null || true
+    mkdir -p /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /etc/libvirt
+    mount --bind "$folder/etc" /etc/libvirt
+    mount --bind "$folder/lib" /var/lib/libvirt
+    mount --bind "$folder/cache" /var/cache/libvirt
+    mount --bind "$folder/log.d" /var/log/libvirt
+    mount --bind "$folder/run" /run/libvirt
+    # Fedora's /var/run may be a folder of its own.
+    [ /var/run -ef /run ] || mount --bind /run /var/run
+}
+
+configure() {
+    cat >/etc/libvirt/libvirtd.conf <<CONF
+host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
+unix_sock_group = "$(getent group libvirt >/dev/null && echo libvirt || echo root)"
+unix_sock_ro_perms = "0777"
+unix_sock_rw_perms = "0770"
+unix_sock_admin_perms = "0700"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+log_outputs = "2:file:/var/log/libvirt/libvirtd.log"
+CONF
+    cat >/etc/libvirt/qemu.conf <<CONF
+security_driver = "none"
+cgroup_controllers = []
+stdio_handler = "file"
+CONF
+    cat >/etc/libvirt/network.conf <<CONF
+CONF
+    : >/etc/libvirt/libvirt.conf
+}
+
+start_daemon() {
+    # Its threads must not be found by the next start before it is gone.
+    libvirtd -d -p /run/libvirtd.pid -f /etc/libvirt/libvirtd.conf
+}
+
+network() {
+    ip link set lo up
+    if [ -e "$folder/number" ]; then
+        touch "$folder/../.hosts"
+        mount --bind "$folder/../.hosts" /etc/hosts
+    fi
+}
+
+case $command in
+hold)
+    say_pid
+    exec sleep infinity
+    ;;
+init)
+    say_pid
+    # The outer side plugs the cable first.
+    while [ ! -e "$folder/go" ]; do sleep 0.05; done
+    hostname "$3"
+    private_folders
+    network
+    configure
+    start_daemon
+    [ ! -e "$folder/sshd_config" ] || /usr/sbin/sshd -f "$folder/sshd_config"
+    # PID 1 reaps what daemons leave, or libvirt waits for guests that are long dead. The shell reaps
+    # everything while it waits for its own child.
+    trap '' TERM HUP INT
+    while :; do
+        sleep 1000 &
+        wait $! || true
+    done
+    ;;
+restart)
+    old=$(cat /run/libvirtd.pid)
+    kill "$old"
+    while kill -0 "$old" 2>/dev/null; do sleep 0.05; done
+    start_daemon
+    ;;
+esac
