@@ -184,6 +184,21 @@ add_volume(KaRecord *record, const char *volume, gboolean protect)
         g_hash_table_remove(record->protected_volumes, volume);
 }
 
+/* The disks it names, and those they are clones or copies of. */
+static void
+add_disks(KaRecord *record, const GPtrArray *needs)
+{
+    for (guint i = 0; i < needs->len; i++) {
+        const KaObject *needed = g_ptr_array_index(needs, i);
+        if (!g_str_equal(needed->kind->table->kind, "disk"))
+            continue;
+        g_autofree char *volume =
+            g_strdup_printf("%s/%s", ka_disk_pool(needed), ka_disk_volume(needed));
+        add_volume(record, volume, needed->protect);
+        add_disks(record, needed->needs);
+    }
+}
+
 /* Volumes stay this project's until they are removed: a disk that is only no longer declared is a
  * left-over, not nobody's. */
 static void
@@ -195,14 +210,7 @@ own_volumes(KaRecord *record, const KaAction *action)
         const char *volume = g_ptr_array_index(before->volumes, i);
         add_volume(record, volume, g_hash_table_contains(before->protected_volumes, volume));
     }
-    for (guint i = 0; i < action->object->needs->len; i++) {
-        const KaObject *needed = g_ptr_array_index(action->object->needs, i);
-        if (!g_str_equal(needed->kind->table->kind, "disk"))
-            continue;
-        g_autofree char *volume =
-            g_strdup_printf("%s/%s", ka_disk_pool(needed), ka_disk_volume(needed));
-        add_volume(record, volume, needed->protect);
-    }
+    add_disks(record, action->object->needs);
 }
 
 KaRecord *
