@@ -79,7 +79,7 @@ nearest_name(Resolver *resolver, const KaKind *kind, const char *name)
 static void
 add_undeclared(Resolver *resolver, const KaObject *object, const KaNode *node, const KaKind *kind)
 {
-    const char *nearest = nearest_name(resolver, kind, node->text);
+    const char *nearest = node->fresh ? NULL : nearest_name(resolver, kind, node->text);
     gboolean allowed = may_be_undeclared(kind);
     if (allowed && !nearest)
         return;
@@ -333,13 +333,14 @@ ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnos
     g_autoptr(GPtrArray) chain = g_ptr_array_new();
     Resolver resolver = {manifest, diagnostics, 0, visited, chain};
     add_local_host(&resolver, default_uri);
+    for_each_object(&resolver, NULL, read_words);
+    /* Disks before guests, and all before references: what is added may name something too. */
+    for_each_object(&resolver, NULL, complete);
     for_each_object(&resolver, NULL, find_needs);
     for_each_object(&resolver, NULL, find_cycle);
     /* Guests first: with several hosts, disks follow them. */
     for_each_object(&resolver, ka_kind_find("guest"), place);
     for_each_object(&resolver, NULL, place);
     for_each_object(&resolver, NULL, check_placed);
-    for_each_object(&resolver, NULL, read_words);
-    for_each_object(&resolver, NULL, complete);
     check_macs(&resolver);
 }

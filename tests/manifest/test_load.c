@@ -199,21 +199,21 @@ load_bad_text_says_what_and_where(void **state)
         const char *text, *message;
     } cases[] = {
         {"a:\n\tb: 1\n",
-         "a.yaml:2:1: error: a tab can't indent in YAML: use spaces\n  \tb: 1\n  ^"},
-        {"a: b: c\n",           "a.yaml:1:5: error: a ':' can't stand here"        },
-        {"a:\n  b: 1\n c: 2\n", "a.yaml:3:2: error: expected a key here"           },
+         "a.yaml:2:1: error: a tab can't indent in YAML: use spaces\n  \tb: 1\n  ^"    },
+        {"a: b: c\n",           "a.yaml:1:5: error: a ':' can't stand here"            },
+        {"a:\n  b: 1\n c: 2\n", "a.yaml:3:2: error: expected a key here"               },
         {"a: {b: 1\nc: 2\n",    "a.yaml:2:2: error: expected ',' or '}': a '{' is still open (in the "
-         "map that begins at line 1)"                                                       },
-        {"a: \"x\n",                     "quotes that are still open"       },
-        {"a: 1\nb\nc: 2\n",                     "expected 'key: value', but no ':' follows this key"                                                },
-        {"a: @b\n",                     "a.yaml:1:4: error: this character can't begin a value"               },
-        {"a: !env X\n",                     "a.yaml:1:4: error: tag '!env' has no meaning here"                                            },
-        {"a: \xc3\xa9\xff\n",                     "a.yaml:1:5: error: not UTF-8 text"         },
+                             "map that begins at line 1)"  },
+        {"a: \"x\n",            "quotes that are still open"                           },
+        {"a: 1\nb\nc: 2\n",     "expected 'key: value', but no ':' follows this key"   },
+        {"a: @b\n",             "a.yaml:1:4: error: this character can't begin a value"},
+        {"a: !env X\n",         "a.yaml:1:4: error: tag '!env' has no meaning here"    },
+        {"a: \xc3\xa9\xff\n",   "a.yaml:1:5: error: not UTF-8 text"                    },
         {"\xff\xfe"
-         "a",                     "a.yaml:1:1: error: not UTF-8 text"                                                   },
-        {"a: x\x01y\n",                     "a.yaml:1:5: error: a control character (U+0001)"        },
-        {"a: \"x\\0y\"\n",                     "a.yaml:1:4: error: a text can't hold a NUL character"                                                },
-        {"? [a]\n: 1\n",                     "a.yaml:1:3: error: a key must be a text"          },
+         "a",          "a.yaml:1:1: error: not UTF-8 text"                    },
+        {"a: x\x01y\n",         "a.yaml:1:5: error: a control character (U+0001)"      },
+        {"a: \"x\\0y\"\n",      "a.yaml:1:4: error: a text can't hold a NUL character" },
+        {"? [a]\n: 1\n",        "a.yaml:1:3: error: a key must be a text"              },
     };
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *messages = messages_of(cases[i].text);
