@@ -42,6 +42,13 @@ reads_as_text(const char *text)
     return !g_regex_match(other_than_text(), text, 0, NULL);
 }
 
+/* YAML has more line breaks than one would think, and a byte order mark is none in the middle. */
+static gboolean
+is_shown(gunichar c)
+{
+    return g_unichar_isprint(c) && c != 0x2028 && c != 0x2029 && c != 0xfeff;
+}
+
 /* Can it be a literal block, in which nothing is escaped? */
 static gboolean
 is_literal(const char *text)
@@ -50,8 +57,7 @@ is_literal(const char *text)
         return FALSE;
     for (const char *at = text; *at; at += g_utf8_skip[(guchar)*at]) {
         gunichar c = g_utf8_get_char(at);
-        gboolean breaks = c == 0x85 || c == 0x2028 || c == 0x2029 || c == 0xfeff;
-        if (breaks || (c != '\n' && c != '\t' && !g_unichar_isprint(c)))
+        if (c != '\n' && c != '\t' && !is_shown(c))
             return FALSE;
     }
     return TRUE;
@@ -70,7 +76,7 @@ append_quoted(GString *out, const char *text)
             g_string_append(out, "\\n");
         else if (c == '\t')
             g_string_append(out, "\\t");
-        else if (g_unichar_isprint(c) && c != 0xfeff)
+        else if (is_shown(c))
             g_string_append_unichar(out, c);
         else
             g_string_append_printf(out, c > 0xffff ? "\\U%08X" : "\\u%04X", c);

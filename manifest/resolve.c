@@ -253,6 +253,13 @@ place(Resolver *resolver, KaObject *object)
 }
 
 static void
+place_other(Resolver *resolver, KaObject *object)
+{
+    if (!is_a(object, "guest"))
+        place(resolver, object);
+}
+
+static void
 check_placed(Resolver *resolver, KaObject *object)
 {
     if (object->hosts->len > 0 || has_own_host(object) || is_a(object, "host"))
@@ -340,7 +347,7 @@ ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnos
     for_each_object(&resolver, NULL, find_cycle);
     /* Guests first: with several hosts, disks follow them. */
     for_each_object(&resolver, ka_kind_find("guest"), place);
-    for_each_object(&resolver, NULL, place);
+    for_each_object(&resolver, NULL, place_other);
     for_each_object(&resolver, NULL, check_placed);
     check_macs(&resolver);
 }

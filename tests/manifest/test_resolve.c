@@ -79,7 +79,7 @@ resolve_of_unplaceable_says_which(void **state)
     assert_contains(
         loaded->messages,
         "a.yaml:7:3: error: guest 'a': 2 hosts are declared: say which one with 'host'");
-    assert_contains(loaded->messages, "a.yaml:8:54: error: guest 'b' is on host 'kvm2', but disk "
+    assert_contains(loaded->messages, "a.yaml:8:53: error: guest 'b' is on host 'kvm2', but disk "
                                       "'fixed' is declared on 'kvm1' at ");
     assert_contains(loaded->messages, "a.yaml:9:12: warning: network 'lan': no guest needs it");
     assert_int_equal(loaded->diagnostics->n_errors, 3);
