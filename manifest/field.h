@@ -21,9 +21,16 @@ typedef enum {
  *   step    = ("self" | "." | element) predicate*
  *   predicate = "[" relative-path "='" value "']" | "[" relative-path "]" (exists)
  *   prefix:element is allowed for namespaced elements.
- * Reading selects the first match that satisfies its predicates; writing creates what is missing
- * and makes the predicates true. "self" is the element of the nearest '*' or '[]' row above, or the
- * root. */
+ * Reading selects the first match that satisfies its predicates; writing creates what is missing and
+ * makes the predicates true. "self" is the element of the nearest '*' or '[]' row above, or the root.
+ * Predicates of "self" make a union: writing one row clears the places of the item's other rows whose
+ * predicates of "self" contradict it. Predicates of other steps choose among elements, so two rows may
+ * stand side by side ("devices/graphics[@type='vnc']/@port"); for a union over one element below, let
+ * "self" say it: "self[source/auth/@type='chap']/source/auth/@username".
+ * A '*' or '[]' row's place selects all its elements. One that is a scalar says where its value
+ * stands: in the last "@attribute" ("cputune/vcpupin/@cpuset", with id "@vcpu"), in the elements' text
+ * ("dns/host/hostname"), or after " => " ("ip/dhcp/range => @start '-' @end").
+ * A map row with a place is there as long as that element is. */
 struct KaField {
     const char *key;      /* "disks.*.cache"; '*' a map's key, '[]' a list's item */
     const KaCodec *codec; /* ka_map and ka_list for branches */
