@@ -1,0 +1,87 @@
+#include "cmd/plan_options.h"
+#include <gio/gio.h>
+
+static struct {
+    char **allow, **targets, **hosts, **replace;
+    gboolean prune;
+} given;
+
+const GOptionEntry ka_plan_option_entries[] = {
+    {.long_name = "allow",
+     .arg = G_OPTION_ARG_FILENAME_ARRAY,
+     .arg_data = &given.allow,
+     .description = "What may hurt: restart, disrupt, delete, adopt",
+     .arg_description = "WORD[=KIND/NAME],…"},
+    {.long_name = "target",
+     .arg = G_OPTION_ARG_FILENAME_ARRAY,
+     .arg_data = &given.targets,
+     .description = "Only this and what it needs; repeatable",
+     .arg_description = "KIND/NAME"},
+    {.long_name = "host",
+     .arg = G_OPTION_ARG_FILENAME_ARRAY,
+     .arg_data = &given.hosts,
+     .description = "Only this host; repeatable",
+     .arg_description = "NAME"},
+    {.long_name = "replace",
+     .arg = G_OPTION_ARG_FILENAME_ARRAY,
+     .arg_data = &given.replace,
+     .description = "Remove this and make it anew; repeatable",
+     .arg_description = "KIND/NAME"},
+    {.long_name = "prune",
+     .arg = G_OPTION_ARG_NONE,
+     .arg_data = &given.prune,
+     .description = "Remove what the project owns and no manifest declares"},
+    {.long_name = NULL           },
+};
+
+static gboolean
+read_word(KaPlanOptions *options, const char *piece, GError **error)
+{
+    static const char *const names[] = {"restart", "disrupt", "delete", "adopt"};
+    g_auto(GStrv) parts = g_strsplit(piece, "=", 2);
+    KaWords word = parts[0] ? ka_word_parse(parts[0]) : 0;
+    if (word == 0) {
+        const char *nearest = ka_nearest(piece, names, G_N_ELEMENTS(names));
+        g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_ARGUMENT,
+                    "--allow: expected restart, disrupt, delete or adopt, got '%s'%s%s%s",
+                    parts[0] ? parts[0] : "", nearest ? "; did you mean '" : "",
+                    nearest ? nearest : "", nearest ? "'?" : "");
+        return FALSE;
+    }
+    if (!parts[1]) {
+        options->allow |= word;
+        return TRUE;
+    }
+    gpointer before = g_hash_table_lookup(options->allow_scoped, parts[1]);
+    g_hash_table_insert(options->allow_scoped, g_strdup(parts[1]),
+                        GUINT_TO_POINTER(GPOINTER_TO_UINT(before) | word));
+    return TRUE;
+}
+
+gboolean
+ka_plan_options_read(const KaContext *context, KaPlanOptions *ret_options, GError **error)
+{
+    g_auto(KaPlanOptions) options = {
+        .allow_scoped = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+        .targets = given.targets,
+        .hosts = given.hosts,
+        .replace = given.replace,
+        .prune = given.prune,
+        .timeout_seconds = context->timeout_seconds,
+    };
+    for (char **allow = given.allow; allow && *allow; allow++) {
+        g_auto(GStrv) pieces = g_strsplit(*allow, ",", -1);
+        for (char **piece = pieces; *piece; piece++)
+            if (!read_word(&options, *piece, error))
+                return FALSE;
+    }
+    *ret_options = options;
+    options.allow_scoped = NULL;
+    return TRUE;
+}
+
+void
+ka_plan_options_clear(KaPlanOptions *options)
+{
+    g_clear_pointer(&options->allow_scoped, g_hash_table_unref);
+}
