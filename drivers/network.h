@@ -1,0 +1,40 @@
+#pragma once
+#include "drivers/document.h"
+#include "drivers/link.h"
+
+/* The parts of the network driver. */
+
+/* network_form.c: what the table's rows read, beside what libvirt says: attributes that begin with
+ * ka- (an address with its prefix, a lease in seconds, …) and <forward mode='none'/>. */
+void ka_network_normalise(xmlDoc *xml);
+/* Makes libvirt's own attributes say what the ka- ones say, where they don't yet, and takes those
+ * away: what libvirt wrote and nobody changed stays as it was written. */
+void ka_network_denormalise(xmlDoc *xml);
+
+/* network_live.c: one NIC of a running guest that stands on a network. */
+typedef struct {
+    char *guest;
+    char *interface;  /* as libvirt would plug it in anew */
+    char *away;       /* the same on the network that it waits on */
+    char *port;       /* UUID of its port; NULL: it has none (plugged into the bridge itself) */
+    gboolean movable; /* a tap in a bridge */
+} KaPlug;
+void ka_plug_free(KaPlug *plug);
+
+/* NICs of running guests, anybody's, on the network, on its bridge (NULL: it makes none) or on the
+ * network where they wait while it restarts. Array of owned KaPlug; NULL with an error. */
+GPtrArray *
+ka_network_plugs(virConnectPtr conn, const char *network, const char *bridge, GError **error);
+
+/* Names of the plugs' guests, each once, comma-separated. Caller frees. */
+char *ka_network_guests(const GPtrArray *plugs);
+
+/* Makes the sections that virNetworkUpdate knows of the running network what `to` says; both in
+ * libvirt's own form. */
+gboolean ka_network_update(virNetworkPtr network, xmlDoc *from, xmlDoc *to, GError **error);
+
+/* Stops the network where it runs, starts it, and plugs the guests back in. */
+gboolean ka_network_restart(virNetworkPtr network,
+                            const KaAction *action,
+                            const KaProgress *progress,
+                            GError **error);
