@@ -101,7 +101,7 @@ ka_terminal_clean(const KaTerminal *terminal, const char *text)
     g_autoptr(GString) out = g_string_new(NULL);
     for (char *at = valid; *at; at = g_utf8_next_char(at)) {
         gunichar c = g_utf8_get_char(at);
-        if (c == '\n' || c == '\t' || c == '\r')
+        if (g_unichar_isspace(c))
             g_string_append_c(out, ' ');
         else
             g_string_append_unichar(out, g_unichar_isprint(c) ? c : '?');

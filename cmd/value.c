@@ -7,23 +7,21 @@
 static const struct {
     const char *kind, *path, *before, *after;
 } phrases[] = {
-    {"network", "forward",        " ",           ""       },
-    {"network", "address",        " ",           ""       },
-    {"network", "bridge",         " on bridge ", ""       },
-    {"pool",    "type",           " ",           ""       },
-    {"pool",    "path",           " ",           ""       },
-    {"disk",    "size",           " ",           ""       },
-    {"disk",    "format",         " ",           ""       },
-    {"disk",    "pool",           " in pool ",   ""       },
-    {"disk",    "backing",        " on ",        ""       },
-    {"disk",    "image",          " from ",      ""       },
-    {"disk",    "copy",           " copy of ",   ""       },
-    {"disk",    "content",        " from ",      ""       },
-    {"guest",   "vcpus.current",  " ",           " vcpus,"},
-    {"guest",   "memory.current", " ",           ""       },
+    {"network", "forward.mode",   " ",             ""       },
+    {"network", "address",        " ",             ""       },
+    {"network", "bridge",         " on ",          ""       },
+    {"pool",    "type",           " ",             ""       },
+    {"pool",    "path",           " ",             ""       },
+    {"disk",    "size",           " ",             ""       },
+    {"disk",    "format",         " ",             ""       },
+    {"disk",    "pool",           " in pool ",     ""       },
+    {"disk",    "backing",        " on ",          ""       },
+    {"disk",    "image",          " from image ",  ""       },
+    {"disk",    "from",           " copied from ", ""       },
+    {"disk",    "content",        " filled from ", ""       },
+    {"guest",   "vcpus.current",  " ",             " vcpus,"},
+    {"guest",   "memory.current", " ",             ""       },
 };
-
-static void append_parts(GString *out, const KaNode *node);
 
 gboolean
 ka_value_is_secret(const KaNode *node)
@@ -67,23 +65,30 @@ append_list(GString *out, const KaNode *node)
     }
 }
 
+/* The child that a bare value stands for, where nothing else is declared. */
+static const KaNode *
+only_brief(const KaNode *node)
+{
+    const char *brief = node->row ? node->row->brief : NULL;
+    const KaNode *only = NULL;
+    for (const KaNode *child = node->first; child && brief; child = child->next) {
+        if (child->fresh)
+            continue;
+        if (only || child->type != KA_NODE_SCALAR || !g_str_equal(child->key, brief))
+            return NULL;
+        only = child;
+    }
+    return only;
+}
+
 static void
 append_part(GString *out, const KaNode *node)
 {
-    const KaField *row = node->row;
+    gboolean nested = node->type == KA_NODE_MAP && !only_brief(node);
+    g_autofree char *text = ka_value_text(node);
     g_string_append_printf(out, "%s%s", out->len ? ", " : "", node->key);
-    if (node->type == KA_NODE_SCALAR) {
-        g_autofree char *text = scalar_text(node);
-        g_string_append_printf(out, " %s", text);
-    } else if (node->type == KA_NODE_LIST) {
-        g_string_append_c(out, ' ');
-        append_list(out, node);
-    } else if (row && row->codec == &ka_map && node->n_children) {
-        g_string_append(out, " (");
-        g_autoptr(GString) below = g_string_new(NULL);
-        append_parts(below, node);
-        g_string_append_printf(out, "%s)", below->str);
-    }
+    if (*text)
+        g_string_append_printf(out, nested ? " (%s)" : " %s", text);
 }
 
 /* What is declared; what a new item gets by itself says little. */
@@ -109,13 +114,12 @@ ka_value_text(const KaNode *node)
         return g_strdup("");
     if (node->type == KA_NODE_SCALAR)
         return scalar_text(node);
+    const KaNode *only = only_brief(node);
+    if (only)
+        return scalar_text(only);
     g_autoptr(GString) out = g_string_new(NULL);
-    const char *brief = node->row ? node->row->brief : NULL;
-    const KaNode *only = brief && node->n_children == 1 ? ka_node_get(node, brief) : NULL;
     if (node->type == KA_NODE_LIST)
         append_list(out, node);
-    else if (only && only->type == KA_NODE_SCALAR && g_str_equal(node->key ? node->key : "", brief))
-        return scalar_text(only);
     else
         append_parts(out, node);
     return g_string_free(g_steal_pointer(&out), FALSE);
