@@ -17,27 +17,32 @@ is_map(const KaNode *node)
     return node && node->type == KA_NODE_MAP;
 }
 
-/* Adds a value that a new guest gets, unless the manifest speaks of it or of a branch above it.
- * text NULL: absent, where the row's own fresh value doesn't fit. */
+/* Adds a value that a new guest gets below node, unless the manifest speaks of it or of a branch
+ * above it. path: plain keys. text NULL: absent, where the row's own fresh value doesn't fit. */
 static void
-add_fresh(const Completion *completion, const char *path, const char *text)
+add_fresh_at(const Completion *completion,
+             KaNode *node,
+             const KaRows *rows,
+             const char *path,
+             const char *text)
 {
     KaTree *tree = completion->manifest->tree;
-    KaNode *node = completion->guest->node;
-    const KaRows *rows = completion->rows;
-    g_auto(GStrv) keys = ka_path_split(path);
 
-    for (char **key = keys; *key; key++) {
-        rows = ka_rows_child(rows, *key);
-        KaNode *child = ka_node_get(node, *key);
+    for (gsize length = 0; *path; path += length + (path[length] == '.')) {
+        char key[32];
+        length = strcspn(path, ".");
+        g_strlcpy(key, path, MIN(length + 1, sizeof key));
+        gboolean is_leaf = path[length] == '\0';
+        rows = ka_rows_child(rows, key);
+        KaNode *child = ka_node_get(node, key);
         if (!child) {
             KaNodeType leaf = text ? KA_NODE_SCALAR : KA_NODE_NULL;
-            child = ka_node_new(tree, key[1] ? KA_NODE_MAP : leaf);
+            child = ka_node_new(tree, is_leaf ? leaf : KA_NODE_MAP);
             child->row = rows->row;
             child->fresh = TRUE;
-            if (!key[1] && text)
+            if (is_leaf)
                 child->text = ka_tree_strdup(tree, text);
-            ka_node_append(tree, node, *key, child);
+            ka_node_append(tree, node, key, child);
         } else if (!is_map(child)) {
             return;
         }
@@ -46,16 +51,21 @@ add_fresh(const Completion *completion, const char *path, const char *text)
 }
 
 static void
+add_fresh(const Completion *completion, const char *path, const char *text)
+{
+    add_fresh_at(completion, completion->guest->node, completion->rows, path, text);
+}
+
+static void
 add_fresh_below(const Completion *completion,
                 const char *branch,
-                const KaNode *item,
+                KaNode *item,
                 const char *key,
                 const char *text)
 {
-    g_autofree char *item_path = ka_path_append(branch, item->key);
-    g_autofree char *path = ka_path_append(item_path, key);
+    const KaRows *rows = ka_rows_child(ka_rows_child(completion->rows, branch), item->key);
 
-    add_fresh(completion, path, text);
+    add_fresh_at(completion, item, rows, key, text);
 }
 
 static void error_at(const Completion *completion, const KaNode *node, const char *format, ...)
@@ -142,14 +152,14 @@ disk_format(const Completion *completion, const KaNode *item)
     if (!name)
         return format_of_path(ka_node_text(item, "path"));
     const char *format = disk ? ka_node_text(disk->node, "format") : NULL;
-    const KaRows *rows = kind ? ka_rows_find(ka_kind_rows(kind), "format") : NULL;
+    const KaRows *rows = kind ? ka_rows_child(ka_kind_rows(kind), "format") : NULL;
     if (!format && rows)
         format = rows->row->fresh;
     return format ? format : "raw";
 }
 
 static void
-complete_disk(const Completion *completion, const KaNode *item)
+complete_disk(const Completion *completion, KaNode *item)
 {
     static const char *const sources[] = {"disk", "path", "device", "protocol"};
     const char *as = ka_node_text(item, "as");
@@ -175,7 +185,7 @@ complete_disk(const Completion *completion, const KaNode *item)
 }
 
 static void
-complete_nic(const Completion *completion, const KaNode *item)
+complete_nic(const Completion *completion, KaNode *item)
 {
     static const char *const sources[] = {"network", "bridge", "direct", "user"};
     g_autofree char *mac =
@@ -210,10 +220,9 @@ topology_product(const KaNode *topology)
 static void
 complete_maximum(const Completion *completion, const char *branch, const char *unit, gint64 implied)
 {
-    const KaNode *map = ka_node_get(completion->guest->node, branch);
+    KaNode *map = ka_node_get(completion->guest->node, branch);
     const KaNode *current = ka_node_get(map, "current"), *maximum = ka_node_get(map, "maximum");
-    g_autofree char *current_path = ka_path_append(branch, "current");
-    g_autofree char *maximum_path = ka_path_append(branch, "maximum");
+    const KaRows *rows = ka_rows_child(completion->rows, branch);
 
     if (!is_map(map) || (current && current->type == KA_NODE_NULL) ||
         (maximum && maximum->type == KA_NODE_NULL))
@@ -222,13 +231,13 @@ complete_maximum(const Completion *completion, const char *branch, const char *u
     gint64 most = maximum ? g_ascii_strtoll(maximum->text, NULL, 10) : MAX(implied, now);
     g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, most);
     if (current && now > most)
-        error_at(completion, current, "%s: expected at most %s, which is %s%s, found %s%s",
-                 current_path, maximum_path, maximum ? maximum->text : text, unit, current->text,
-                 unit);
+        error_at(completion, current,
+                 "%s.current: expected at most %s.maximum, which is %s%s, found %s%s", branch,
+                 branch, text, unit, current->text, unit);
     else if (!maximum && most)
-        add_fresh(completion, maximum_path, text);
+        add_fresh_at(completion, map, rows, "maximum", text);
     else if (!current)
-        add_fresh(completion, current_path, text);
+        add_fresh_at(completion, map, rows, "current", text);
 }
 
 static void
@@ -288,41 +297,10 @@ complete_platform(const Completion *completion)
     }
 }
 
-/* Two NICs with one MAC are never meant; 40 bits make a derived one a matter of bad luck, but then
- * it must be said. */
-static void
-check_macs(const Completion *completion)
-{
-    const GPtrArray *guests = completion->manifest->objects[ka_kind_index(completion->guest->kind)];
-    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-
-    for (guint i = 0; i < guests->len; i++) {
-        KaObject *guest = g_ptr_array_index(guests, i);
-        const KaNode *nics = ka_node_get(guest->node, "nics");
-        for (KaNode *nic = nics ? nics->first : NULL; nic; nic = nic->next) {
-            const KaNode *mac = ka_node_get(nic, "mac");
-            if (!mac || mac->type != KA_NODE_SCALAR)
-                continue;
-            const KaNode *other = g_hash_table_lookup(seen, mac->text);
-            Completion here = {completion->manifest, guest, completion->rows,
-                               completion->diagnostics};
-            if (other) {
-                g_autofree char *place = ka_mark_format(ka_node_mark(other));
-                error_at(&here, mac->line ? mac : nic,
-                         "nics.%s: MAC address %s is that of '%s' (%s) too: declare another 'mac'",
-                         nic->key, mac->text, other->key, place);
-            } else {
-                g_hash_table_insert(seen, (gpointer)(guintptr)mac->text, nic);
-            }
-        }
-    }
-}
-
 void
 ka_guest_complete(KaManifest *manifest, KaObject *guest, KaDiagnostics *diagnostics)
 {
     Completion completion = {manifest, guest, ka_kind_rows(guest->kind), diagnostics};
-    const GPtrArray *guests = manifest->objects[ka_kind_index(guest->kind)];
     const KaNode *disks = ka_node_get(guest->node, "disks");
     const KaNode *nics = ka_node_get(guest->node, "nics");
 
@@ -338,7 +316,4 @@ ka_guest_complete(KaManifest *manifest, KaObject *guest, KaDiagnostics *diagnost
     complete_maximum(&completion, "memory", " KiB", 0);
     complete_platform(&completion);
     check_boot(&completion);
-    /* All are complete only with the last one. */
-    if (guest == g_ptr_array_index(guests, guests->len - 1))
-        check_macs(&completion);
 }

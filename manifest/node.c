@@ -178,7 +178,12 @@ get_sized(const KaNode *node, const char *key, gsize length)
 KaNode *
 ka_node_get(const KaNode *node, const char *key)
 {
-    return get_sized(node, key, strlen(key));
+    if (!node || node->type != KA_NODE_MAP)
+        return NULL;
+    for (KaNode *child = node->first; child; child = child->next)
+        if (*child->key == *key && strcmp(child->key, key) == 0)
+            return child;
+    return NULL;
 }
 
 /* The path's first key without quotes and escapes (to be freed where they made a copy necessary);
