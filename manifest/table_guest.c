@@ -147,6 +147,16 @@ static const KaCodec controller_name = {.name = "controller-name",
     LEAF("disks.*.limits." name, limit, "iotune/" place, KA_BOOT,                                  \
          "limit of " name " a second; 0: none")
 
+static const KaCodec drive = {.name = "drive-address",
+                              .expected = "a drive address such as 0:0:0:1",
+                              .json_type = "string",
+                              .pattern = "^[0-9]+:[0-9]+:[0-9]+:[0-9]+$"};
+
+static const KaCodec usb = {.name = "usb-address",
+                            .expected = "a USB bus and port such as 0:1",
+                            .json_type = "string",
+                            .pattern = "^[0-9]+:[0-9.]+$"};
+
 static const KaCodec limit = {
     .name = "limit", .expected = "a whole number", .json_type = "integer", .pattern = "^[0-9]+$"};
 
@@ -529,6 +539,12 @@ static const KaField fields[] = {
     TUNE("read-operations", "read_iops_sec"),
     TUNE("write-operations", "write_iops_sec"),
     BOOT_ORDER("disks.*"),
+    LEAF(
+        "disks.*.drive",
+        drive,
+        "address[@type='drive']/@controller ':' address/@bus ':' address/@target ':' address/@unit",
+        KA_ONCE,
+        "controller:bus:target:unit, such as 0:0:0:1; default: by the target's name"),
     ADDRESS("disks.*"),
 
     BRANCH("nics", NULL, NULL, KA_LIVE, "network interfaces by a name of yours"),
@@ -722,7 +738,7 @@ static const KaField fields[] = {
            "0",
            KA_BOOT,
            "input devices by number, beside the machine's own; default with graphics: a tablet"),
-    NUMBERED("inputs.*", "devices/input", "type", KA_BOOT, "an input device"),
+    NUMBERED("inputs.*", "devices/input[@ka-other='yes']", "type", KA_BOOT, "an input device"),
     LEAF("inputs.*.type",
          ka_word,
          "@type",
@@ -730,6 +746,11 @@ static const KaField fields[] = {
          "tablet, mouse, keyboard, passthrough or evdev"),
     LEAF("inputs.*.bus", ka_word, "@bus", KA_BOOT, "usb, virtio or ps2"),
     LEAF("inputs.*.model", ka_word, "@model", KA_BOOT, "virtio-transitional, …"),
+    LEAF("inputs.*.usb",
+         usb,
+         "address[@type='usb']/@bus ':' address/@port",
+         KA_ONCE,
+         "USB bus and port; default: libvirt chooses"),
     ADDRESS("inputs.*"),
     BRANCH(
         "sound", NULL, "0", KA_BOOT, "sound cards by number; a bare word is the first one's model"),

@@ -1,0 +1,496 @@
+#include "drivers/element.h"
+#include "drivers/guest.h"
+
+#include <string.h>
+
+static guint64
+number_at(const xmlNode *self, const char *place)
+{
+    g_autofree char *text = ka_place_get(self, place, FALSE);
+
+    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
+static void
+set_number(xmlNode *self, const char *place, guint64 number)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, number);
+
+    ka_place_set(self, place, text, FALSE, NULL);
+}
+
+/* --- vcpus and memory --- */
+
+/* Is the list of single vcpus the one that libvirt derives of the counts: the first `current` ones?
+ */
+static gboolean
+vcpus_are_derived(const xmlNode *vcpus, guint64 current)
+{
+    guint64 i = 0;
+
+    ka_for_children(vcpu, vcpus, "vcpu")
+    {
+        if (ka_attribute_is(vcpu, "enabled", "yes") != (i < current))
+            return FALSE;
+        i++;
+    }
+    return TRUE;
+}
+
+static void
+normalise_vcpus(xmlNode *root)
+{
+    xmlNode *vcpu = ka_element_child(root, "vcpu"), *vcpus = ka_element_child(root, "vcpus");
+
+    if (!vcpu)
+        return;
+    if (!ka_attribute(vcpu, "current"))
+        set_number(root, "vcpu/@current", number_at(root, "vcpu"));
+    if (vcpus && vcpus_are_derived(vcpus, number_at(root, "vcpu/@current")))
+        ka_element_drop(vcpus);
+}
+
+static void
+denormalise_vcpus(xmlNode *root)
+{
+    guint64 current = number_at(root, "vcpu/@current"), maximum = number_at(root, "vcpu");
+    xmlNode *vcpus = ka_element_child(root, "vcpus");
+
+    if (!current)
+        return;
+    if (maximum <= current) {
+        set_number(root, "vcpu", current);
+        ka_attribute_set(ka_element_child(root, "vcpu"), "current", NULL);
+    }
+    if (vcpus && !vcpus_are_derived(vcpus, current))
+        ka_element_drop(vcpus);
+}
+
+/* libvirt makes the sum of NUMA cells and memory devices itself, and refuses another one. */
+static void
+normalise_memory(xmlNode *root)
+{
+    if (ka_element_child(ka_element_child(ka_element_child(root, "cpu"), "numa"), "cell"))
+        ka_element_drop(ka_element_child(root, "memory"));
+}
+
+static void
+denormalise_memory(xmlNode *root)
+{
+    guint64 current = number_at(root, "currentMemory");
+
+    if (ka_element_child(root, "memory") && number_at(root, "memory") < current)
+        set_number(root, "memory[@unit='KiB']", current);
+}
+
+/* --- CPU --- */
+
+static gboolean
+has_only(const xmlNode *element, const char *const *attributes, const char *only_child)
+{
+    for (const xmlAttr *attr = element->properties; attr; attr = attr->next)
+        if (!g_strv_contains(attributes, (const char *)attr->name))
+            return FALSE;
+    for (const xmlNode *node = element->children; node; node = node->next)
+        if (ka_element_is(node, NULL) && !ka_element_is(node, only_child))
+            return FALSE;
+    return TRUE;
+}
+
+/* What libvirt writes where nothing was said: QEMU's own default model. */
+static void
+normalise_cpu(xmlNode *root)
+{
+    static const char *const attributes[] = {"mode", "match", "check", NULL};
+    xmlNode *cpu = ka_element_child(root, "cpu"), *model = ka_element_child(cpu, "model");
+
+    if (!cpu || !model || !has_only(cpu, attributes, "model"))
+        return;
+    g_autofree char *name = ka_place_get(root, "cpu/model", FALSE);
+    if (ka_attribute_is(cpu, "mode", "custom") && ka_attribute_is(cpu, "match", "exact") &&
+        ka_attribute_is(cpu, "check", "none") && ka_attribute_is(model, "fallback", "forbid") &&
+        (g_strcmp0(name, "qemu64") == 0 || g_strcmp0(name, "qemu32") == 0))
+        ka_element_drop(cpu);
+}
+
+/* What belongs to the mode that was is refused beside the one that is. */
+static void
+denormalise_cpu(xmlNode *root)
+{
+    xmlNode *cpu = ka_element_child(root, "cpu");
+    const char *mode = cpu ? ka_attribute(cpu, "mode") : NULL;
+
+    if (!mode)
+        return;
+    if (g_str_equal(mode, "custom")) {
+        ka_attribute_set(cpu, "migratable", NULL);
+        return;
+    }
+    ka_attribute_set(cpu, "match", NULL);
+    ka_element_drop(ka_element_child(cpu, "model"));
+    if (g_str_equal(mode, "host-model"))
+        ka_attribute_set(cpu, "migratable", NULL);
+    else
+        ka_element_drop(ka_element_child(cpu, "vendor"));
+}
+
+/* --- devices --- */
+
+static void
+normalise_graphics(xmlNode *graphics)
+{
+    xmlNode *listen = ka_element_child(graphics, "listen");
+    const char *address = listen ? ka_attribute(listen, "address") : NULL;
+
+    if (listen && !ka_element_next(listen->next, "listen") &&
+        ka_attribute_is(listen, "type", "address") &&
+        (!address || ka_attribute_is(graphics, "listen", address)))
+        ka_element_drop(listen);
+    if (ka_attribute_is(graphics, "autoport", "yes")) {
+        ka_attribute_set(graphics, "port", NULL);
+        ka_attribute_set(graphics, "tlsPort", NULL);
+    }
+}
+
+static void
+denormalise_graphics(xmlNode *graphics)
+{
+    xmlNode *listen = ka_element_child(graphics, "listen");
+
+    if (g_ascii_strtoll(ka_attribute(graphics, "port") ? ka_attribute(graphics, "port") : "", NULL,
+                        10) > 0)
+        ka_attribute_set(graphics, "autoport", "no");
+    if (listen && ka_attribute(graphics, "listen") && ka_attribute_is(listen, "type", "address"))
+        ka_element_drop(listen);
+}
+
+static gboolean
+is_implicit_input(const xmlNode *input)
+{
+    return ka_attribute_is(input, "bus", "ps2") &&
+           (ka_attribute_is(input, "type", "mouse") ||
+            ka_attribute_is(input, "type", "keyboard")) &&
+           !ka_element_child(input, "address") && !ka_element_child(input, "driver");
+}
+
+/* The first console is the first serial port once more. */
+static void
+normalise_consoles(xmlNode *devices)
+{
+    xmlNode *serial = ka_element_child(devices, "serial"),
+            *console = ka_element_child(devices, "console");
+    xmlNode *target = ka_element_child(console, "target");
+
+    if (serial && target && ka_attribute_is(target, "type", "serial") &&
+        ka_attribute_is(target, "port", "0"))
+        ka_element_drop(console);
+}
+
+static void
+name_controller(xmlNode *controller)
+{
+    const char *type = ka_attribute(controller, "type"), *index = ka_attribute(controller, "index");
+
+    if (!type)
+        return;
+    g_autofree char *name = g_strdup_printf("%s-%s", type, index ? index : "0");
+    ka_attribute_set(controller, "ka-name", name);
+}
+
+static void
+normalise_device(xmlNode *device)
+{
+    if (ka_element_is(device, "graphics")) {
+        normalise_graphics(device);
+    } else if (ka_element_is(device, "disk") && ka_attribute_is(device, "device", "cdrom")) {
+        ka_element_drop(ka_element_child(device, "readonly"));
+    } else if (ka_element_is(device, "controller")) {
+        name_controller(device);
+    } else if (ka_element_is(device, "interface") && ka_attribute_is(device, "type", "user")) {
+        ka_attribute_set(device, "ka-user", "yes");
+    } else if (ka_element_is(device, "channel")) {
+        xmlNode *target = ka_element_child(device, "target");
+        if (!target || !ka_attribute_is(target, "name", "org.qemu.guest_agent.0"))
+            ka_attribute_set(device, "ka-other", "yes");
+    } else if (ka_element_is(device, "input") && !is_implicit_input(device)) {
+        ka_attribute_set(device, "ka-other", "yes");
+    }
+}
+
+static void
+denormalise_device(xmlNode *device)
+{
+    if (ka_element_is(device, "graphics"))
+        denormalise_graphics(device);
+    const char *name = ka_element_is(device, "controller") ? ka_attribute(device, "ka-name") : NULL;
+    const char *dash = name ? strrchr(name, '-') : NULL;
+    if (dash && !ka_attribute(device, "type")) {
+        g_autofree char *type = g_strndup(name, (gsize)(dash - name));
+        ka_attribute_set(device, "type", type);
+        ka_attribute_set(device, "index", dash + 1);
+    }
+    for (xmlAttr *attr = device->properties, *next; attr; attr = next) {
+        next = attr->next;
+        if (g_str_has_prefix((const char *)attr->name, "ka-"))
+            xmlRemoveProp(attr);
+    }
+}
+
+/* --- what only an export needs: libvirt derives it again --- */
+
+/* Where a disk's address follows from its target's name. */
+static gboolean
+drive_is_derived(const xmlNode *disk, const xmlNode *address)
+{
+    const char *target = ka_attribute(ka_element_child(disk, "target"), "dev");
+    const char *bus = ka_attribute(ka_element_child(disk, "target"), "bus");
+    guint64 index = 0, unit = 0, on_bus = 0, controller = 0;
+
+    if (!target || strlen(target) < 3 || !bus)
+        return FALSE;
+    for (const char *letter = target + 2; *letter; letter++) {
+        if (*letter < 'a' || *letter > 'z')
+            return FALSE;
+        index = (index + (letter > target + 2)) * 26 + (guint64)(*letter - 'a');
+    }
+    if (g_str_equal(bus, "ide")) {
+        controller = index / 4, on_bus = index % 4 / 2, unit = index % 2;
+    } else if (g_str_equal(bus, "sata")) {
+        controller = index / 6, unit = index % 6;
+    } else if (g_str_equal(bus, "fdc")) {
+        controller = index / 2, unit = index % 2;
+    } else if (g_str_equal(bus, "scsi")) {
+        controller = index > 6, unit = index;
+    } else {
+        return FALSE;
+    }
+    return number_at(address, "@controller") == controller &&
+           number_at(address, "@bus") == on_bus && number_at(address, "@target") == 0 &&
+           number_at(address, "@unit") == unit;
+}
+
+static void
+drop_derived_of_device(xmlNode *device, GHashTable *counts)
+{
+    xmlNode *address = ka_element_child(device, "address"),
+            *target = ka_element_child(device, "target");
+    gpointer key = (gpointer)(guintptr)g_intern_string((const char *)device->name);
+    guint ordinal = GPOINTER_TO_UINT(g_hash_table_lookup(counts, device->name));
+
+    g_hash_table_insert(counts, key, GUINT_TO_POINTER(ordinal + 1));
+    if (ka_element_is(device, "disk") && address && ka_attribute_is(address, "type", "drive") &&
+        drive_is_derived(device, address)) {
+        ka_element_drop(address);
+    } else if (ka_element_is(device, "input") && is_implicit_input(device)) {
+        ka_element_drop(device);
+    } else if (ka_element_is(device, "serial") && target &&
+               ka_attribute_is(target, "type", "isa-serial") &&
+               number_at(target, "@port") == ordinal && !ka_element_child(target, "address")) {
+        ka_element_drop(target);
+    } else if (ka_element_is(device, "video") && ordinal == 0) {
+        xmlNode *model = ka_element_child(device, "model");
+        if (model && ka_attribute_is(model, "heads", "1"))
+            ka_attribute_set(model, "heads", NULL);
+        if (model && ka_attribute_is(model, "primary", "yes"))
+            ka_attribute_set(model, "primary", NULL);
+    }
+}
+
+static void
+drop_derived_audio(xmlNode *devices)
+{
+    static const char *const attributes[] = {"id", "type", NULL};
+    xmlNode *audio = ka_element_child(devices, "audio"),
+            *graphics = ka_element_child(devices, "graphics");
+    const char *implied = "none";
+
+    if (!audio || ka_element_next(audio->next, "audio") || !has_only(audio, attributes, NULL) ||
+        audio->children)
+        return;
+    for (; graphics; graphics = ka_element_next(graphics->next, "graphics"))
+        if (ka_attribute_is(graphics, "type", "spice"))
+            implied = "spice";
+    if (ka_attribute_is(audio, "id", "1") && ka_attribute_is(audio, "type", implied))
+        ka_element_drop(audio);
+}
+
+static char *
+default_emulator(const KaGuestForm *form, const char *arch)
+{
+    const char *capabilities = ka_link_capabilities(form->host, NULL);
+    g_autofree char *start = g_strdup_printf("<arch name='%s'>", arch ? arch : "");
+    const char *at = capabilities ? strstr(capabilities, start) : NULL;
+    const char *emulator = at ? strstr(at, "<emulator>") : NULL;
+    const char *end = emulator ? strstr(emulator, "</emulator>") : NULL;
+
+    return end ? g_strndup(emulator + strlen("<emulator>"),
+                           (gsize)(end - emulator) - strlen("<emulator>"))
+               : NULL;
+}
+
+static void
+drop_derived(xmlNode *root, xmlNode *devices, const KaGuestForm *form)
+{
+    g_autoptr(GHashTable) counts = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autofree char *arch = ka_place_get(root, "os/type/@arch", FALSE);
+    g_autofree char *emulator = ka_place_get(devices, "emulator", FALSE);
+    g_autofree char *usual = default_emulator(form, arch);
+    xmlNode *vcpu = ka_element_child(root, "vcpu");
+
+    for (xmlNode *device = devices->children, *next; device; device = next) {
+        next = device->next;
+        if (ka_element_is(device, NULL))
+            drop_derived_of_device(device, counts);
+    }
+    drop_derived_audio(devices);
+    if (usual && g_strcmp0(usual, emulator) == 0)
+        ka_element_drop(ka_element_child(devices, "emulator"));
+    if (vcpu && ka_attribute_is(vcpu, "placement", "static"))
+        ka_attribute_set(vcpu, "placement", NULL);
+}
+
+/* --- whole documents --- */
+
+static void
+set_facts(xmlNode *root, const KaGuestFacts *facts)
+{
+    if (facts->state)
+        ka_attribute_set(root, "ka-state", facts->state);
+    if (facts->autostart)
+        ka_attribute_set(root, "ka-autostart", facts->autostart);
+    if (facts->protect)
+        ka_attribute_set(root, "ka-protect", facts->protect);
+}
+
+void
+ka_guest_normalise(KaDocument *document, const KaGuestForm *form, const KaGuestFacts *facts)
+{
+    xmlNode *root = xmlDocGetRootElement(document->xml),
+            *devices = ka_element_child(root, "devices");
+
+    set_facts(root, facts);
+    normalise_vcpus(root);
+    normalise_memory(root);
+    normalise_cpu(root);
+    if (!devices)
+        return;
+    normalise_consoles(devices);
+    ka_for_children(device, devices, NULL) normalise_device(device);
+    ka_guest_disks_normalise(devices, form);
+    if (ka_guest_form_is_export(form))
+        drop_derived(root, devices, form);
+}
+
+/* The live interface of a MAC. */
+static xmlNode *
+find_nic(const xmlNode *devices, const char *mac)
+{
+    ka_for_children(nic, devices, "interface")
+    {
+        const xmlNode *element = ka_element_child(nic, "mac");
+        const char *address = element ? ka_attribute(element, "address") : NULL;
+        if (address && g_ascii_strcasecmp(address, mac) == 0)
+            return nic;
+    }
+    return NULL;
+}
+
+static void
+name_live_nics(xmlNode *live, const xmlNode *config)
+{
+    ka_for_children(nic, config, "interface")
+    {
+        g_autofree char *mac = ka_place_get(nic, "mac/@address", FALSE);
+        g_autofree char *alias = ka_place_get(nic, "alias/@name", FALSE);
+        xmlNode *twin = mac ? find_nic(live, mac) : NULL;
+        if (twin && alias)
+            ka_place_set(twin, "alias/@name", alias, FALSE, NULL);
+    }
+}
+
+/* A start turns host-model into the model that it found. */
+static void
+restore_cpu(xmlNode *live, const xmlNode *config)
+{
+    xmlNode *expanded = ka_element_child(live, "cpu"), *cpu = ka_element_child(config, "cpu");
+    const char *mode = cpu ? ka_attribute(cpu, "mode") : NULL;
+
+    if (!cpu) {
+        ka_element_drop(expanded);
+    } else if (expanded && g_strcmp0(mode, "host-model") == 0 &&
+               ka_attribute_is(expanded, "mode", "custom")) {
+        xmlReplaceNode(expanded, xmlDocCopyNode(cpu, live->doc, 1));
+        xmlFreeNode(expanded);
+    } else if (expanded && ka_attribute(cpu, "check") &&
+               ka_attribute_is(expanded, "check", "full")) {
+        ka_attribute_set(expanded, "check", ka_attribute(cpu, "check"));
+    }
+}
+
+void
+ka_guest_normalise_live(KaDocument *live, const KaDocument *config)
+{
+    xmlNode *root = xmlDocGetRootElement(live->xml);
+    const xmlNode *config_root = xmlDocGetRootElement(config->xml);
+    xmlNode *devices = ka_element_child(root, "devices"),
+            *config_devices = ka_element_child(config_root, "devices");
+
+    restore_cpu(root, config_root);
+    if (!devices || !config_devices)
+        return;
+    name_live_nics(devices, config_devices);
+    ka_for_children(graphics, devices, "graphics")
+    {
+        if (ka_attribute(graphics, "websocket"))
+            ka_for_children(
+                twin, config_devices,
+                "graphics") if (ka_attribute_is(twin, "type", ka_attribute(graphics, "type")) &&
+                                ka_attribute_is(twin, "websocket", "-1"))
+                ka_attribute_set(graphics, "websocket", "-1");
+    }
+}
+
+void
+ka_guest_essentials(KaDocument *document, KaHost *host)
+{
+    xmlNode *root = xmlDocGetRootElement(document->xml);
+    g_autofree char *arch = ka_place_get(root, "os/type/@arch", FALSE);
+    g_autofree char *os = ka_place_get(root, "os/type", FALSE);
+
+    if (!ka_attribute(root, "type"))
+        ka_attribute_set(root, "type", ka_link_domain_type(host, arch));
+    if (!os)
+        ka_place_set(root, "os/type", "hvm", FALSE, NULL);
+}
+
+static gboolean
+has_boot_order(const xmlNode *devices)
+{
+    ka_for_children(device, devices, NULL) if (ka_element_child(device, "boot")) return TRUE;
+    return FALSE;
+}
+
+gboolean
+ka_guest_denormalise(KaDocument *document, const KaGuestForm *form, GError **error)
+{
+    xmlNode *root = xmlDocGetRootElement(document->xml),
+            *devices = ka_element_child(root, "devices");
+
+    ka_guest_essentials(document, form->host);
+    denormalise_vcpus(root);
+    denormalise_memory(root);
+    denormalise_cpu(root);
+    for (xmlAttr *attr = root->properties, *next; attr; attr = next) {
+        next = attr->next;
+        if (g_str_has_prefix((const char *)attr->name, "ka-"))
+            xmlRemoveProp(attr);
+    }
+    if (!devices)
+        return TRUE;
+    if (!ka_guest_disks_denormalise(devices, form, error))
+        return FALSE;
+    ka_for_children(device, devices, NULL) denormalise_device(device);
+    while (has_boot_order(devices) && ka_element_child(ka_element_child(root, "os"), "boot"))
+        ka_element_drop(ka_element_child(ka_element_child(root, "os"), "boot"));
+    return TRUE;
+}
