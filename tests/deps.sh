@@ -1,20 +1,22 @@
 #!/bin/sh
 # deps.sh [test]: installs the packages that building and running need and that are missing; with
 # `test` also those of the tests. By apt on Debian and Ubuntu, by dnf on Fedora; with sudo where not root.
-# Daemons that a package would start or enable are left as they are found: nothing is started.
+# What a package starts by itself when it is installed is the package's affair.
 set -eu
 kind=${1:-run}
 
 debian="cmake gcc make pkg-config libglib2.0-dev libyaml-dev libxml2-dev libjson-glib-dev libvirt-dev
-libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base iproute2
-libcmocka-dev"
-debian_test="python3-jsonschema openssh-server openssh-client netcat-openbsd util-linux cpio kmod
-libvirt-daemon-driver-qemu"
+libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base iptables
+iproute2 kmod"
+# Parts of libvirt-daemon that are packages of their own in some releases.
+debian_parts="libvirt-daemon-driver-qemu libvirt-daemon-driver-network libvirt-daemon-driver-nwfilter
+libvirt-daemon-driver-storage libvirt-daemon-driver-secret libvirt-daemon-driver-nodedev"
+debian_test="libcmocka-dev python3-jsonschema openssh-server openssh-client util-linux"
 fedora="cmake gcc make pkgconf-pkg-config glib2-devel libyaml-devel libxml2-devel json-glib-devel
 libvirt-devel libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-network
 libvirt-daemon-driver-storage libvirt-daemon-driver-nwfilter libvirt-client qemu-system-x86-core qemu-img
-dnsmasq iproute libcmocka-devel cpio kmod"
-fedora_test="python3-jsonschema openssh-server openssh-clients nmap-ncat util-linux libasan libubsan diffutils"
+dnsmasq iproute cpio kmod diffutils"
+fedora_test="libcmocka-devel python3-jsonschema openssh-server openssh-clients util-linux libasan libubsan"
 
 if command -v apt-get >/dev/null; then
     wanted=$debian
@@ -27,27 +29,35 @@ else
     exit 1
 fi
 
+is_installed() {
+    if command -v dpkg-query >/dev/null; then
+        dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+    else
+        rpm -q --quiet --whatprovides "$1"
+    fi
+}
 missing=
 for package in $wanted; do
-    if command -v dpkg-query >/dev/null; then
-        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed && continue
-    else
-        rpm -q --quiet --whatprovides "$package" && continue
-    fi
-    missing="$missing $package"
+    is_installed "$package" || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
 
 sudo=
-if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || { echo "deps.sh: as root, install:$missing" >&2 && exit 1; }
-    sudo=sudo
-fi
-echo "installing:$missing" >&2
-# shellcheck disable=SC2086
+[ "$(id -u)" = 0 ] || sudo=sudo
+install() {
+    [ -z "$sudo" ] || command -v sudo >/dev/null || { echo "deps.sh: as root, install: $*" >&2 && exit 1; }
+    echo "installing: $*" >&2
+    if command -v apt-get >/dev/null; then
+        $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends "$@" >&2
+    else
+        $sudo dnf -q -y install "$@" >&2
+    fi
+}
+
 if command -v apt-get >/dev/null; then
-    $sudo apt-get -qq update
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $missing >&2
-else
-    $sudo dnf -q -y install $missing >&2
+    [ -z "$missing" ] || $sudo apt-get -qq update
+    for package in $debian_parts; do
+        is_installed "$package" || ! apt-cache show "$package" >/dev/null 2>&1 || missing="$missing $package"
+    done
 fi
+# shellcheck disable=SC2086
+[ -z "$missing" ] || install $missing

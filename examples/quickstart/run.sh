@@ -1,0 +1,145 @@
+#!/bin/sh
+# run.sh: installs what is missing, builds kvmapply, and runs the main job for real on this machine's
+# libvirt: a network, a pool, disks and a guest are planned, made, shown to be as declared, changed while
+# the guest runs, exported and deleted. The machine is left as it was; also when a step fails.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+name=kvmapply-quickstart
+work=/var/tmp/$name # as the manifests say
+
+say() {
+    printf '\n\033[1m# %s\033[0m\n' "$*"
+}
+[ -t 1 ] || say() {
+    printf '\n# %s\n' "$*"
+}
+die() {
+    echo "quickstart: $*" >&2
+    exit 1
+}
+run() {
+    echo "\$ kvmapply $*"
+    "$root/build/cmd/kvmapply" -c "$uri" "$@"
+}
+
+build() {
+    say "packages and build"
+    sh "$root/tests/deps.sh"
+    log=$(mktemp)
+    { cmake -S "$root" -B "$root/build" -DKA_TESTS=OFF && cmake --build "$root/build" -j "$(nproc)"; } >"$log" 2>&1 || {
+        cat "$log"
+        rm -f "$log"
+        exit 1
+    }
+    rm -f "$log"
+    "$root/build/cmd/kvmapply" version
+}
+
+# The machine's libvirt if it answers; else, for root, a private one that ends with this script; else
+# the user's own.
+choose_host() {
+    manifest=$here/quickstart.yaml
+    if virsh -q -c qemu:///system uri >/dev/null 2>&1; then
+        uri=qemu:///system
+    elif [ "$(id -u)" = 0 ] && KA_LAB_ROOT=$work/lab && export KA_LAB_ROOT &&
+        sh "$root/tests/lab/lab.sh" start $name >"$work/lab.log" 2>&1; then
+        lab=yes
+        uri=$(sh "$root/tests/lab/lab.sh" uri $name)
+        echo "No libvirtd runs here: this script has started a private one, and ends it."
+    else
+        uri=qemu:///session
+        manifest=$here/session.yaml
+        virsh -q -c $uri uri >/dev/null || die "neither qemu:///system nor qemu:///session answers"
+        echo "qemu:///system doesn't answer (it may want you in the group libvirt): this is your own libvirt."
+    fi
+    echo "libvirt: $uri"
+    if virsh -c "$uri" capabilities | grep -q "<domain type='kvm'"; then
+        echo "Guests run under KVM."
+    else
+        echo "libvirt offers no KVM here: guests run under emulation, which is slower."
+    fi
+    ! virsh -q -c "$uri" dominfo $name >/dev/null 2>&1 || die "a guest '$name' is already there"
+    ! virsh -q -c "$uri" pool-info $name >/dev/null 2>&1 || die "a pool '$name' is already there"
+    ours=yes
+}
+
+wait_for_boot() {
+    echo "waiting for the guest to boot"
+    tries=240
+    until grep -q READY "$work/console.log" 2>/dev/null; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || die "the guest doesn't boot: $(cat "$work/console.log" 2>&1)"
+        sleep 0.5
+    done
+    echo "its console says READY"
+}
+
+# Nothing of it may stay, however far it came.
+clean_up() {
+    status=$?
+    trap - EXIT
+    if [ -n "$ours" ] && [ $status != 0 ]; then
+        for command in "destroy $name" "undefine $name --nvram" "net-destroy $name" "net-undefine $name" \
+            "vol-delete --pool $name quickstart-root" "vol-delete --pool $name quickstart-data" \
+            "pool-destroy $name" "pool-undefine $name"; do
+            # shellcheck disable=SC2086
+            virsh -q -c "$uri" $command >/dev/null 2>&1 || true
+        done
+    fi
+    [ -z "$lab" ] || sh "$root/tests/lab/lab.sh" stop-all
+    rm -rf "$work"
+    [ $status = 0 ] || echo "quickstart: failed; the machine is as it was" >&2
+    exit $status
+}
+
+ours= lab= uri=
+build
+mkdir "$work" || die "$work is in the way: another run of this script, or what one left"
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+chmod 711 "$work"
+mkdir -m 711 "$work/pool"
+choose_host
+
+say "a guest that boots in seconds: the distribution's kernel and busybox"
+sh "$here/tiny-guest.sh" "$work"
+
+cp "$manifest" "$work/manifest.yaml"
+cd "$work"
+say "the manifest"
+cat manifest.yaml
+say "is it right, without asking any host?"
+run validate manifest.yaml
+say "what would be done?"
+run plan manifest.yaml
+say "do it"
+run apply --yes manifest.yaml
+wait_for_boot
+say "and again: nothing is left to do"
+run plan --detailed-exitcode manifest.yaml
+
+say "change the running guest: a vcpu more, less memory, a second disk, another title"
+sed -i -e 's/current: 1,/current: 2,/' -e 's/current: 192MiB/current: 160MiB/' \
+    -e 's/title: .*/title: The same guest, changed while it runs/' \
+    -e 's/^\( *\)vda: .*/&\n\1vdb: {disk: quickstart-data}/' manifest.yaml
+diff -U0 "$manifest" manifest.yaml | sed 1,2d || true
+run plan manifest.yaml
+run apply --yes manifest.yaml
+virsh -c "$uri" domblklist $name
+run plan --detailed-exitcode manifest.yaml
+
+say "somebody detaches the disk by hand; the plan sees it, apply puts it back"
+virsh -c "$uri" detach-disk $name vdb --live --config
+run plan manifest.yaml
+run apply --yes manifest.yaml
+
+say "export: a manifest of what is there"
+run export guest/$name
+
+say "delete it all"
+run delete --allow delete --yes manifest.yaml
+left=$(virsh -q -c "$uri" list --all --name | grep -x $name || true)
+[ -z "$left" ] || die "the guest is still there"
+say "done; the machine is as it was"
