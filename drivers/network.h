@@ -11,30 +11,31 @@ void ka_network_normalise(xmlDoc *xml);
  * away: what libvirt wrote and nobody changed stays as it was written. */
 void ka_network_denormalise(xmlDoc *xml);
 
+/* network_update.c: makes the sections that virNetworkUpdate knows of the running network what `to`
+ * says; both in libvirt's own form. */
+gboolean ka_network_update(virNetworkPtr network, xmlDoc *from, xmlDoc *to, GError **error);
+
 /* network_live.c: one NIC of a running guest that stands on a network. */
 typedef struct {
     char *guest;
-    char *interface;  /* as libvirt would plug it in anew */
-    char *away;       /* the same on the network that it waits on */
-    char *port;       /* UUID of its port; NULL: it has none (plugged into the bridge itself) */
+    char *project;    /* whose guest it is by its record; NULL: nobody's */
+    char *interface;  /* as libvirt plugs it in */
+    char *away;       /* the same on the network where it waits */
+    char *port;       /* UUID of its port; NULL: it has none (it names the bridge itself) */
+    gboolean waiting; /* is away */
     gboolean movable; /* a tap in a bridge */
 } KaPlug;
-void ka_plug_free(KaPlug *plug);
 
-/* NICs of running guests, anybody's, on the network, on its bridge (NULL: it makes none) or on the
- * network where they wait while it restarts. Array of owned KaPlug; NULL with an error. */
-GPtrArray *
-ka_network_plugs(virConnectPtr conn, const char *network, const char *bridge, GError **error);
+/* NICs of running guests, anybody's, on the network, on its bridge (NULL: it makes none) or away on
+ * its behalf. Array of owned KaPlug; NULL with an error. */
+GPtrArray *ka_network_plugs(virNetworkPtr network, const char *bridge, GError **error);
 
 /* Names of the plugs' guests, each once, comma-separated. Caller frees. */
 char *ka_network_guests(const GPtrArray *plugs);
 
-/* Makes the sections that virNetworkUpdate knows of the running network what `to` says; both in
- * libvirt's own form. */
-gboolean ka_network_update(virNetworkPtr network, xmlDoc *from, xmlDoc *to, GError **error);
-
-/* Stops the network where it runs, starts it, and plugs the guests back in. */
-gboolean ka_network_restart(virNetworkPtr network,
-                            const KaAction *action,
-                            const KaProgress *progress,
-                            GError **error);
+/* Plugs back in what a restart of the network left outside; bridge: as before the restart. */
+gboolean ka_network_plug_back(virNetworkPtr network,
+                              const char *bridge,
+                              const KaAction *action,
+                              const KaProgress *progress,
+                              GError **error);

@@ -1,0 +1,714 @@
+#include "drivers/network.h"
+#include "drivers/record.h"
+#include "drivers/storage.h"
+
+#include <string.h>
+
+/* An element in <metadata> while a creation or a restart is under way: a run that was cut short is
+ * finished by the next one. */
+#define UNFINISHED_NAMESPACE "https://kvmapply.org/unfinished/1"
+
+/* A network as it was read, in normal form. */
+typedef struct {
+    KaDocument *config;
+    char *text; /* as libvirt gave it */
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    gboolean active;
+    gboolean autostart;
+} Network;
+
+static void
+network_free(Network *network)
+{
+    if (!network)
+        return;
+    ka_document_free(network->config);
+    g_free(network->text);
+    g_free(network);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, network_free)
+
+static const KaRows *
+rows(void)
+{
+    return ka_kind_rows(ka_kind_find("network"));
+}
+
+/* --- reading --- */
+
+static KaDocument *
+read_half(virNetworkPtr handle, guint flags, char **ret_text, GError **error)
+{
+    char *xml = virNetworkGetXMLDesc(handle, flags);
+    g_autofree char *text = g_strdup(xml);
+
+    free(xml);
+    if (!text) {
+        ka_libvirt_error(error, "can't read network '%s'", virNetworkGetName(handle));
+        return NULL;
+    }
+    KaDocument *document = ka_document_parse(rows(), text, error);
+    if (document && ret_text)
+        *ret_text = g_steal_pointer(&text);
+    return document;
+}
+
+/* What stands beside the document becomes a part of its normal form. */
+static void
+normalise(KaDocument *document, const Network *network, gboolean protect)
+{
+    xmlNode *root = xmlDocGetRootElement(document->xml);
+
+    ka_network_normalise(document->xml);
+    xmlSetProp(root, KA_XML("ka-state"), KA_XML(network->active ? "active" : "inactive"));
+    xmlSetProp(root, KA_XML("ka-autostart"), KA_XML(network->autostart ? "yes" : "no"));
+    if (protect)
+        xmlSetProp(root, KA_XML("ka-protect"), KA_XML("yes"));
+}
+
+static Network *
+network_read(virNetworkPtr handle, gboolean active, gboolean autostart, GError **error)
+{
+    g_autoptr(Network) network = g_new0(Network, 1);
+
+    network->active = active;
+    network->autostart = autostart;
+    virNetworkGetUUIDString(handle, network->uuid);
+    network->config = read_half(handle, VIR_NETWORK_XML_INACTIVE, &network->text, error);
+    return network->config ? g_steal_pointer(&network) : NULL;
+}
+
+static Network *
+network_read_again(virNetworkPtr handle, GError **error)
+{
+    int active = virNetworkIsActive(handle), autostart = 0;
+
+    /* A transient network has no autostart to ask for. */
+    if (virNetworkGetAutostart(handle, &autostart) < 0)
+        autostart = 0;
+    return network_read(handle, active == 1, autostart == 1, error);
+}
+
+static char *
+network_digest(const Network *network)
+{
+    return ka_digest(network->text, network->active ? "active" : "", network->autostart ? "a" : "",
+                     NULL);
+}
+
+static xmlNode *
+unfinished(const KaDocument *document)
+{
+    xmlNode *root = xmlDocGetRootElement(document->xml);
+    xmlNode *metadata = ka_xml_child(root, "metadata");
+
+    for (xmlNode *node = metadata ? metadata->children : NULL; node; node = node->next) {
+        if (node->type == XML_ELEMENT_NODE && node->ns &&
+            xmlStrEqual(node->ns->href, KA_XML(UNFINISHED_NAMESPACE)))
+            return node;
+    }
+    return NULL;
+}
+
+static void
+mark_unfinished(KaDocument *document, const char *what)
+{
+    xmlNode *metadata = ka_xml_child(xmlDocGetRootElement(document->xml), "metadata");
+    xmlNode *node = unfinished(document);
+
+    if (node) {
+        xmlUnlinkNode(node);
+        xmlFreeNode(node);
+    }
+    if (!what)
+        return;
+    node = xmlNewChild(metadata, NULL, KA_XML("unfinished"), NULL);
+    xmlSetNs(node, xmlNewNs(node, KA_XML(UNFINISHED_NAMESPACE), KA_XML("kvmapply-unfinished")));
+    xmlSetProp(node, KA_XML("action"), KA_XML(what));
+}
+
+/* --- observing --- */
+
+typedef struct {
+    KaHost *host;
+    const KaWanted *wanted;
+    KaFound found;
+    gpointer data;
+    GHashTable *active, *autostart, *transient; /* sets of names */
+} Observation;
+
+static void
+free_handle(gpointer handle)
+{
+    virNetworkFree(handle);
+}
+
+/* Names of the networks that a filter lets through. NULL with an error. */
+static GHashTable *
+list_names(virConnectPtr conn, guint flags, GError **error)
+{
+    virNetworkPtr *list = NULL;
+    int n = virConnectListAllNetworks(conn, &list, flags);
+
+    if (n < 0) {
+        ka_libvirt_error(error, "can't list networks");
+        return NULL;
+    }
+    GHashTable *names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (int i = 0; i < n; i++) {
+        g_hash_table_add(names, g_strdup(virNetworkGetName(list[i])));
+        virNetworkFree(list[i]);
+    }
+    free(list);
+    return names;
+}
+
+static KaTree *
+read_live(virNetworkPtr handle,
+          const Network *network,
+          const KaNode *want,
+          const KaRecord *record,
+          GError **error)
+{
+    g_autoptr(KaDocument) live = read_half(handle, 0, NULL, error);
+
+    if (!live)
+        return NULL;
+    normalise(live, network, record && record->protect);
+    return ka_document_read(live, want, record ? record->owned : NULL, error);
+}
+
+/* What no row covers, as the exported network's xml:. */
+static gboolean
+add_residual(const KaDocument *document, const char *name, KaTree *tree, GError **error)
+{
+    g_autoptr(KaDocument) built = ka_document_build(rows()->table, rows(), name, tree->root, error);
+
+    if (!built)
+        return FALSE;
+    ka_network_denormalise(built->xml);
+    ka_network_normalise(built->xml);
+    KaNode *map = ka_node_new(tree, KA_NODE_MAP);
+    ka_document_residual(document, built, tree, map);
+    if (map->first)
+        ka_node_append(tree, tree->root, "xml", map);
+    return TRUE;
+}
+
+/* All fields, for export; our own record is none. */
+static KaTree *
+read_export(virNetworkPtr handle, const Network *network, const KaRecord *record, GError **error)
+{
+    xmlNode *root = xmlDocGetRootElement(network->config->xml);
+    g_autoptr(KaTree) tree = NULL;
+
+    mark_unfinished(network->config, NULL);
+    ka_place_clear(root, "metadata/" KA_RECORD_PREFIX ":record");
+    normalise(network->config, network, record && record->protect);
+    tree = ka_document_read(network->config, NULL, NULL, error);
+    if (!tree)
+        return NULL;
+    xmlUnsetProp(root, KA_XML("ka-state"));
+    xmlUnsetProp(root, KA_XML("ka-autostart"));
+    xmlUnsetProp(root, KA_XML("ka-protect"));
+    if (!add_residual(network->config, virNetworkGetName(handle), tree, error))
+        return NULL;
+    return g_steal_pointer(&tree);
+}
+
+/* The fields of a declared network, as defined and as it runs. */
+static gboolean
+read_wanted(KaActual *actual,
+            virNetworkPtr handle,
+            const Network *network,
+            const KaObject *object,
+            GError **error)
+{
+    GHashTable *owned = actual->record ? actual->record->owned : NULL;
+
+    if (unfinished(network->config))
+        g_ptr_array_add(actual->notes,
+                        g_strdup("an earlier run was cut short here; this one finishes it"));
+    if (actual->transient)
+        g_ptr_array_add(actual->notes, g_strdup("transient: it is gone when it is stopped; a "
+                                                "change gives it a definition"));
+    actual->digest = network_digest(network);
+    normalise(network->config, network, actual->record && actual->record->protect);
+    actual->config = ka_document_read(network->config, object->node, owned, error);
+    if (!actual->config)
+        return FALSE;
+    if (network->active && !actual->transient)
+        actual->live = read_live(handle, network, object->node, actual->record, error);
+    return !network->active || actual->transient || actual->live;
+}
+
+static void
+note_network(KaHost *host, const char *name, gboolean active)
+{
+    KaLink *link = ka_link(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+
+    g_hash_table_insert(link->networks, g_strdup(name), g_strdup(active ? "active" : "inactive"));
+}
+
+static gboolean
+observe_one(gpointer item, gpointer data, GError **error)
+{
+    const Observation *observation = data;
+    const char *name = virNetworkGetName(item);
+    GHashTable *objects = observation->wanted->objects;
+    const KaObject *object = objects ? g_hash_table_lookup(objects, name) : NULL;
+    gboolean active = g_hash_table_contains(observation->active, name);
+
+    note_network(observation->host, name, active);
+    g_autoptr(Network) network =
+        network_read(item, active, g_hash_table_contains(observation->autostart, name), error);
+    if (!network) {
+        /* It may just have gone. */
+        gboolean gone = g_error_matches(*error, KA_HOST_ERROR, KA_HOST_ERROR_LIBVIRT) &&
+                        ka_libvirt_code() == VIR_ERR_NO_NETWORK;
+        if (gone)
+            g_clear_error(error);
+        return gone;
+    }
+    g_autoptr(KaActual) actual = ka_actual_new(name);
+    actual->uuid = g_strdup(network->uuid);
+    actual->active = active;
+    actual->transient = g_hash_table_contains(observation->transient, name);
+    actual->record = ka_record_read(network->config, network->uuid);
+    if (object && !read_wanted(actual, item, network, object, error))
+        return FALSE;
+    if (!objects && !(actual->config = read_export(item, network, actual->record, error)))
+        return FALSE;
+    if (actual->config || actual->record)
+        observation->found(g_steal_pointer(&actual), observation->data);
+    return TRUE;
+}
+
+static gboolean
+observe(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error)
+{
+    virConnectPtr conn = ka_link(host)->conn;
+    g_autoptr(GHashTable) active = list_names(conn, VIR_CONNECT_LIST_NETWORKS_ACTIVE, error);
+    g_autoptr(GHashTable) autostart =
+        active ? list_names(conn, VIR_CONNECT_LIST_NETWORKS_AUTOSTART, error) : NULL;
+    g_autoptr(GHashTable) transient =
+        autostart ? list_names(conn, VIR_CONNECT_LIST_NETWORKS_TRANSIENT, error) : NULL;
+    g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func(free_handle);
+    Observation observation = {host, wanted, found, data, active, autostart, transient};
+    virNetworkPtr *list = NULL;
+    int n = transient ? virConnectListAllNetworks(conn, &list, 0) : 0;
+
+    if (!transient)
+        return FALSE;
+    if (n < 0)
+        return ka_libvirt_error(error, "can't list networks");
+    for (int i = 0; i < n; i++)
+        g_ptr_array_add(handles, list[i]);
+    free(list);
+    return ka_link_parallel(handles, observe_one, &observation, error);
+}
+
+/* --- what a plan should say --- */
+
+static KaChange *
+find_change(const KaAction *action, const char *path)
+{
+    for (guint i = 0; i < action->changes->len; i++) {
+        KaChange *change = g_ptr_array_index(action->changes, i);
+        if (g_str_equal(change->path, path))
+            return change;
+    }
+    return NULL;
+}
+
+static gboolean
+stops(const KaAction *action)
+{
+    const KaChange *state = find_change(action, "state");
+
+    return action->actual->active && state && state->to &&
+           g_strcmp0(state->to->text, "inactive") == 0;
+}
+
+static gboolean
+restarts(const KaAction *action)
+{
+    for (guint i = 0; action->actual->active && !stops(action) && i < action->changes->len; i++) {
+        const KaChange *change = g_ptr_array_index(action->changes, i);
+        if (change->way == KA_RESTART && !change->pending)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* The bridge that the running network made itself; NULL: none, or it doesn't run. */
+static char *
+own_bridge(virNetworkPtr handle)
+{
+    g_autoptr(KaDocument) live = read_half(handle, 0, NULL, NULL);
+    static const char *const own[] = {"none", "nat", "route", "open", NULL};
+
+    if (!live)
+        return NULL;
+    ka_network_normalise(live->xml);
+    g_autofree char *mode = ka_document_get(live, "forward.mode");
+    return mode && g_strv_contains(own, mode) ? ka_document_get(live, "bridge.name") : NULL;
+}
+
+static virNetworkPtr
+lookup(KaHost *host, const char *name, GError **error)
+{
+    virNetworkPtr handle = virNetworkLookupByName(ka_link(host)->conn, name);
+
+    if (!handle)
+        ka_libvirt_error(error, "can't find network '%s'", name);
+    return handle;
+}
+
+/* Says who loses connectivity. */
+static gboolean
+remark_guests(KaAction *action, const GPtrArray *plugs, gboolean comes_back)
+{
+    g_autoptr(GPtrArray) fixed = g_ptr_array_new();
+
+    if (!plugs)
+        return FALSE;
+    for (guint i = 0; i < plugs->len; i++) {
+        KaPlug *plug = g_ptr_array_index(plugs, i);
+        if (!plug->movable)
+            g_ptr_array_add(fixed, plug);
+    }
+    g_autofree char *guests = ka_network_guests(plugs);
+    g_autofree char *staying = ka_network_guests(fixed);
+    if (plugs->len)
+        g_ptr_array_add(action->remarks,
+                        g_strdup_printf(comes_back ? "guests lose connectivity for a moment: %s"
+                                                   : "guests lose connectivity: %s",
+                                        guests));
+    if (fixed->len && comes_back)
+        g_ptr_array_add(
+            action->remarks,
+            g_strdup_printf("guests keep what they have until they are restarted: %s", staying));
+    return TRUE;
+}
+
+static void
+unpend(KaAction *action)
+{
+    guint waiting = 0;
+
+    for (guint i = 0; i < action->changes->len; i++) {
+        KaChange *change = g_ptr_array_index(action->changes, i);
+        if (change->way != KA_RESTART || !change->pending)
+            continue;
+        change->pending = !(action->allowed & KA_WORD_DISRUPT);
+        waiting += change->pending;
+    }
+    if (waiting)
+        g_ptr_array_add(action->remarks,
+                        g_strdup("waits for a restart of the network: --allow disrupt does it"));
+}
+
+/* What a run that was cut short left to do is a change of the state. */
+static void
+finish_earlier(KaAction *action, const KaDocument *config)
+{
+    const char *wanted = ka_node_text(action->object->node, "state");
+
+    if (!unfinished(config) || find_change(action, "state") || g_strcmp0(wanted, "inactive") == 0)
+        return;
+    KaChange *change = g_new0(KaChange, 1);
+    change->path = g_strdup("state");
+    change->row = ka_rows_find(rows(), "state")->row;
+    change->from = ka_node_new_scalar(action->tree, "unfinished");
+    change->to = ka_node_new_scalar(action->tree, "active");
+    change->way = KA_LIVE;
+    g_ptr_array_add(action->changes, change);
+}
+
+static gboolean
+assess_change(KaHost *host, KaAction *action, GError **error)
+{
+    g_autoptr(virNetwork) handle = lookup(host, action->name, error);
+    g_autoptr(KaDocument) config =
+        handle ? read_half(handle, VIR_NETWORK_XML_INACTIVE, NULL, error) : NULL;
+
+    if (!config)
+        return FALSE;
+    finish_earlier(action, config);
+    unpend(action);
+    if (!stops(action) && !restarts(action))
+        return TRUE;
+    action->words |= KA_WORD_DISRUPT;
+    g_autofree char *bridge = own_bridge(handle);
+    g_autoptr(GPtrArray) plugs = ka_network_plugs(handle, bridge, error);
+    return remark_guests(action, plugs, !stops(action));
+}
+
+/* Guests of others stay on it whatever this plan does; those of this project may go with it. */
+static gboolean
+assess_removal(KaHost *host, KaAction *action, GError **error)
+{
+    g_autoptr(virNetwork) handle = lookup(host, action->name, error);
+    g_autofree char *bridge = handle ? own_bridge(handle) : NULL;
+    g_autoptr(GPtrArray) plugs = handle ? ka_network_plugs(handle, bridge, error) : NULL;
+
+    if (!plugs)
+        return FALSE;
+    for (guint i = 0; i < plugs->len && !action->left_over; i++) {
+        const KaPlug *plug = g_ptr_array_index(plugs, i);
+        if (g_strcmp0(plug->project, action->project) == 0)
+            continue;
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE,
+                    "guest '%s' runs on it: stop the guest or give it another network",
+                    plug->guest);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* A session's libvirt can't make bridges. */
+static gboolean
+assess_start(KaHost *host, const KaAction *action, GError **error)
+{
+    static const char *const own[] = {"none", "nat", "route", "open", NULL};
+    const char *mode = ka_node_text(action->object->node, "forward.mode");
+    const char *state = ka_node_text(action->object->node, "state");
+
+    if (!ka_link_is_session(host) || g_strcmp0(state, "inactive") == 0 ||
+        !g_strv_contains(own, mode ? mode : "none"))
+        return TRUE;
+    g_set_error(
+        error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID,
+        "host '%s' is an ordinary user's libvirt (%s), which can make no bridge and no NAT: "
+        "connect to qemu:///system, or give the guests' NICs 'user: true'",
+        host->name, host->real_uri);
+    return FALSE;
+}
+
+static gboolean
+assess(KaHost *host, KaAction *action, GError **error)
+{
+    switch (action->verb) {
+    case KA_CREATE:
+        return assess_start(host, action, error);
+    case KA_CHANGE:
+        return assess_change(host, action, error);
+    case KA_REMOVE:
+        return assess_removal(host, action, error);
+    case KA_REPLACE:
+        return assess_removal(host, action, error) && assess_start(host, action, error);
+    }
+    g_assert_not_reached();
+}
+
+/* --- doing --- */
+
+/* Defines what a document in normal form says. */
+static virNetworkPtr
+define(KaHost *host, const KaDocument *document, const char *name, GError **error)
+{
+    KaDocument copy = {xmlCopyDoc(document->xml, 1), document->rows};
+
+    ka_network_denormalise(copy.xml);
+    g_autofree char *text = ka_document_format(&copy);
+    xmlFreeDoc(copy.xml);
+    virNetworkPtr handle = virNetworkDefineXML(ka_link(host)->conn, text);
+    if (!handle)
+        ka_libvirt_error(error, "can't define network '%s'", name);
+    return handle;
+}
+
+static gboolean
+set_autostart(virNetworkPtr handle, const KaDocument *document, GError **error)
+{
+    g_autofree char *autostart = ka_document_get(document, "autostart");
+    int now = 0;
+
+    if (!autostart || (virNetworkGetAutostart(handle, &now) == 0 &&
+                       now == (g_str_equal(autostart, "yes") ? 1 : 0)))
+        return TRUE;
+    return virNetworkSetAutostart(handle, g_str_equal(autostart, "yes")) == 0 ||
+           ka_libvirt_error(error, "can't set autostart of network '%s'",
+                            virNetworkGetName(handle));
+}
+
+static gboolean
+wants_active(const KaDocument *document)
+{
+    g_autofree char *state = ka_document_get(document, "state");
+
+    return g_strcmp0(state, "active") == 0;
+}
+
+static gboolean
+start(virNetworkPtr handle, GError **error)
+{
+    return virNetworkIsActive(handle) == 1 || virNetworkCreate(handle) == 0 ||
+           ka_libvirt_error(error,
+                            "network '%s' is defined but can't be started (the next apply tries "
+                            "again)",
+                            virNetworkGetName(handle));
+}
+
+static gboolean
+stop(virNetworkPtr handle, GError **error)
+{
+    return virNetworkIsActive(handle) != 1 || virNetworkDestroy(handle) == 0 ||
+           ka_libvirt_error(error, "can't stop network '%s'", virNetworkGetName(handle));
+}
+
+/* Defines, starts, and tells by a mark until then that there is more to do. */
+static gboolean
+bring_up(KaHost *host,
+         KaDocument *document,
+         const char *mark,
+         const KaAction *action,
+         const KaProgress *progress,
+         GError **error)
+{
+    mark_unfinished(document, mark);
+    g_autoptr(virNetwork) handle = define(host, document, action->name, error);
+    if (!handle)
+        return FALSE;
+    g_autofree char *bridge = own_bridge(handle);
+    if ((restarts(action) && !stop(handle, error)) || !set_autostart(handle, document, error) ||
+        !start(handle, error))
+        return FALSE;
+    if (!bridge)
+        bridge = own_bridge(handle);
+    /* Nobody can be on a network that has only just been made. */
+    if (action->verb == KA_CHANGE && !ka_network_plug_back(handle, bridge, action, progress, error))
+        return FALSE;
+    mark_unfinished(document, NULL);
+    g_autoptr(virNetwork) finished = define(host, document, action->name, error);
+    return finished != NULL;
+}
+
+static gboolean
+create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
+{
+    g_autoptr(KaDocument) document =
+        ka_document_build(rows()->table, rows(), action->name, action->object->node, error);
+    g_autofree char *uuid = document ? ka_document_get(document, "uuid") : NULL;
+
+    if (!document)
+        return FALSE;
+    if (!uuid) {
+        uuid = g_uuid_string_random();
+        if (!ka_document_set(document, "uuid", uuid, error))
+            return FALSE;
+    }
+    g_autoptr(KaRecord) record = ka_record_for(action, uuid);
+    ka_record_write(document, record);
+    if (wants_active(document))
+        return bring_up(host, document, "create", action, progress, error);
+    g_autoptr(virNetwork) handle = define(host, document, action->name, error);
+    return handle && set_autostart(handle, document, error);
+}
+
+/* The definition as it is to be, in normal form; NULL: it is not as it was planned. */
+static Network *
+changed(virNetworkPtr handle, KaAction *action, GError **error)
+{
+    g_autoptr(Network) network = network_read_again(handle, error);
+    g_autofree char *digest = network ? network_digest(network) : NULL;
+
+    if (!network)
+        return NULL;
+    if (g_strcmp0(digest, action->actual->digest) != 0) {
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CHANGED,
+                    "network '%s' was changed since the plan: plan again", action->name);
+        return NULL;
+    }
+    normalise(network->config, network, FALSE);
+    if (!ka_document_patch(network->config, action->object->node, action->changes, FALSE, error))
+        return NULL;
+    g_autoptr(KaRecord) record = ka_record_for(action, network->uuid);
+    ka_record_write(network->config, record);
+    return g_steal_pointer(&network);
+}
+
+static gboolean
+change_live(virNetworkPtr handle, const Network *network, const KaAction *action, GError **error)
+{
+    g_autoptr(KaDocument) from = read_half(handle, 0, NULL, error);
+    g_autoptr(KaDocument) to = from ? read_half(handle, 0, NULL, error) : NULL;
+
+    if (!to)
+        return FALSE;
+    normalise(to, network, FALSE);
+    if (!ka_document_patch(to, action->object->node, action->changes, FALSE, error))
+        return FALSE;
+    ka_network_denormalise(to->xml);
+    return ka_network_update(handle, from->xml, to->xml, error);
+}
+
+/* Starts what doesn't run, or does the rest of what an earlier run began. */
+static gboolean
+finish(KaHost *host,
+       KaDocument *document,
+       const KaAction *action,
+       const KaProgress *progress,
+       GError **error)
+{
+    g_autofree char *mark = ka_xml_attribute(unfinished(document), "action");
+
+    if (g_strcmp0(mark, "create") == 0 && !ka_node_get(action->object->node, "autostart") &&
+        !ka_document_set(document, "autostart", "yes", error))
+        return FALSE;
+    return bring_up(host, document, mark ? mark : "start", action, progress, error);
+}
+
+static gboolean
+change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
+{
+    g_autoptr(virNetwork) handle = lookup(host, action->name, error);
+    g_autoptr(Network) network = handle ? changed(handle, action, error) : NULL;
+
+    if (!network)
+        return FALSE;
+    if (restarts(action))
+        return bring_up(host, network->config, "restart", action, progress, error);
+    if (network->active && !stops(action) && !change_live(handle, network, action, error))
+        return FALSE;
+    if (wants_active(network->config) && (!network->active || unfinished(network->config)))
+        return finish(host, network->config, action, progress, error);
+    g_autoptr(virNetwork) defined = define(host, network->config, action->name, error);
+    if (!defined || !set_autostart(defined, network->config, error))
+        return FALSE;
+    return !stops(action) || stop(defined, error);
+}
+
+static gboolean
+remove_network(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
+{
+    g_autoptr(virNetwork) handle = lookup(host, action->name, error);
+    g_autofree char *bridge = handle ? own_bridge(handle) : NULL;
+    g_autoptr(GPtrArray) plugs = handle ? ka_network_plugs(handle, bridge, error) : NULL;
+
+    (void)progress;
+    if (!plugs)
+        return FALSE;
+    if (plugs->len) {
+        g_autofree char *guests = ka_network_guests(plugs);
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE,
+                    "network '%s' is not removed, guests run on it: %s", action->name, guests);
+        return FALSE;
+    }
+    gboolean persistent = virNetworkIsPersistent(handle) == 1;
+    if (!stop(handle, error))
+        return FALSE;
+    return !persistent || virNetworkUndefine(handle) == 0 ||
+           ka_libvirt_error(error, "can't undefine network '%s'", action->name);
+}
+
+const KaDriver ka_network_driver = {
+    .kind = "network",
+    .observe = observe,
+    .assess = assess,
+    .create = create,
+    .change = change,
+    .remove = remove_network,
+};
