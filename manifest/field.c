@@ -186,7 +186,9 @@ ka_rows_free(KaRows *top)
 const KaRows *
 ka_rows_child(const KaRows *rows, const char *key)
 {
-    const KaRows *child = rows_child(rows, key);
+    /* Most keys are names that the user gave: no need to look among the rows'. */
+    gboolean has_names = rows->first && (rows->first != rows->any || rows->first->next);
+    const KaRows *child = has_names ? rows_child(rows, key) : NULL;
     if (child)
         return child;
     return rows->any && rows->any->segment[0] == '*' ? rows->any : NULL;

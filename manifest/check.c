@@ -1,0 +1,383 @@
+#include "manifest/manifest.h"
+
+#include <string.h>
+
+#define MAX_SECRET_BYTES 65536
+/* So many known keys are listed where none is near. */
+#define MAX_LISTED 12
+
+/* The way from the object's node down to the one that is looked at. */
+typedef struct Frame Frame;
+struct Frame {
+    const Frame *up; /* NULL: of the object itself */
+    const KaNode *node;
+    const KaRows *rows;
+    guint index; /* of a list's item, from 0 */
+};
+
+/* What a declared row says of its item. */
+typedef struct {
+    const KaClaim *claim;
+    const KaRows *rows;
+    const KaNode *node;
+} Claimed;
+
+typedef struct {
+    KaTree *tree;
+    KaDiagnostics *diagnostics;
+    GArray *claimed; /* Claimed of all items on the way; each begins where its item began */
+} Check;
+
+/* --- messages --- */
+
+static void
+append_path(GString *out, const Frame *frame)
+{
+    if (!frame->up)
+        return;
+    append_path(out, frame->up);
+    if (!frame->node->key) {
+        g_string_append_printf(out, "[%u]", frame->index);
+        return;
+    }
+    g_autofree char *path = ka_path_append(out->str, frame->node->key);
+    g_string_assign(out, path);
+}
+
+static const Frame *
+frame_top(const Frame *frame)
+{
+    while (frame->up)
+        frame = frame->up;
+    return frame;
+}
+
+static void report(Check *check, const Frame *frame, KaMark mark, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);
+
+/* "guest 'web': memory.current: …" */
+static void
+report(Check *check, const Frame *frame, KaMark mark, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *message = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+
+    const Frame *top = frame_top(frame);
+    g_autoptr(GString) path = g_string_new(NULL);
+    append_path(path, frame);
+    if (path->len > 0)
+        g_string_append(path, ": ");
+    const char *name = top->node->key;
+    ka_diagnostics_add(check->diagnostics, KA_ERROR, mark, "%s%s%s%s: %s%s", top->rows->table->kind,
+                       name ? " '" : "", name ? name : "", name ? "'" : "", path->str, message);
+    const KaField *row = frame->rows->row;
+    if (row && row->codec->secret) {
+        const GPtrArray *items = check->diagnostics->items;
+        ((KaDiagnostic *)g_ptr_array_index(items, items->len - 1))->secret = TRUE;
+    }
+}
+
+static void
+report_type(Check *check, const Frame *frame, const char *expected)
+{
+    static const char *const types[] = {
+        [KA_NODE_NULL] = "nothing", [KA_NODE_MAP] = "a map", [KA_NODE_LIST] = "a list"};
+    const KaNode *node = frame->node;
+    g_autofree char *text = NULL;
+    if (node->type == KA_NODE_SCALAR)
+        text = frame->rows->row && frame->rows->row->codec->secret
+                   ? g_strdup("a text")
+                   : g_strdup_printf("'%.60s'", node->text);
+    report(check, frame, ka_node_mark(node), "expected %s, got %s", expected,
+           text ? text : types[node->type]);
+}
+
+static void
+report_unknown(Check *check, const Frame *frame, const KaNode *child)
+{
+    g_autoptr(GPtrArray) known = g_ptr_array_new();
+    for (const KaRows *rows = frame->rows->first; rows; rows = rows->next)
+        g_ptr_array_add(known, ka_borrow(rows->segment));
+    const char *nearest = ka_nearest(child->key, (const char *const *)known->pdata, known->len);
+    g_autoptr(GString) hint = g_string_new(NULL);
+    if (nearest)
+        g_string_printf(hint, "did you mean '%s'?", nearest);
+    for (guint i = 0; !nearest && known->len <= MAX_LISTED && i < known->len; i++)
+        g_string_append_printf(hint, "%s%s", i > 0 ? ", " : "known are ",
+                               (const char *)g_ptr_array_index(known, i));
+    report(check, frame, ka_node_key_mark(child), "unknown key '%s'%s%s", child->key,
+           hint->len > 0 ? ", " : "", hint->str);
+}
+
+/* --- unions --- */
+
+static gboolean
+is_item(const KaRows *rows)
+{
+    return !rows->parent || rows == rows->parent->any;
+}
+
+/* The row's key below its item: "source.host". */
+static char *
+key_in_item(const KaRows *rows)
+{
+    if (is_item(rows->parent))
+        return g_strdup(rows->segment);
+    g_autofree char *parent = key_in_item(rows->parent);
+    return g_strconcat(parent, ".", rows->segment, NULL);
+}
+
+static const char *
+claimed_value(const Claimed *claimed)
+{
+    return claimed->claim->value ? claimed->claim->value : claimed->node->text;
+}
+
+static void
+report_union(Check *check, const Frame *frame, const Claimed *first, const Claimed *second)
+{
+    const Claimed *own = !first->claim->value ? first : !second->claim->value ? second : NULL;
+    g_autofree char *key = key_in_item(second->rows);
+    g_autofree char *other = key_in_item(first->rows);
+    g_autofree char *place = ka_mark_format(ka_node_key_mark(first->node));
+    KaMark mark = ka_node_key_mark(second->node);
+    if (!own)
+        report(check, frame, mark, "'%s' and '%s' (%s) exclude each other: keep one", key, other,
+               place);
+    else if (own == first)
+        report(check, frame, mark, "'%s' does not go with '%s: %s' (%s)", key, other,
+               first->node->text, place);
+    else
+        report(check, frame, mark, "'%s: %s' does not go with '%s' (%s)", key, second->node->text,
+               other, place);
+}
+
+/* Adds what the declared row claims of its item, unless another row claimed otherwise. */
+static void
+claim(Check *check, const Frame *frame, guint item_start)
+{
+    if (frame->node->type == KA_NODE_NULL)
+        return;
+    for (guint i = 0; i < frame->rows->claims->len; i++) {
+        Claimed mine = {g_ptr_array_index(frame->rows->claims, i), frame->rows, frame->node};
+        if (!mine.claim->value && frame->node->type != KA_NODE_SCALAR)
+            continue;
+        for (guint j = item_start; j < check->claimed->len; j++) {
+            const Claimed *other = &g_array_index(check->claimed, Claimed, j);
+            if (strcmp(other->claim->place, mine.claim->place) == 0 &&
+                strcmp(claimed_value(other), claimed_value(&mine)) != 0) {
+                report_union(check, frame->up, other, &mine);
+                return;
+            }
+        }
+        g_array_append_val(check->claimed, mine);
+    }
+}
+
+/* --- secrets --- */
+
+static char *
+beside_manifest(const KaNode *node, const char *path)
+{
+    if (g_path_is_absolute(path) || !node->source || node->source->name[0] == '<')
+        return g_strdup(path);
+    g_autofree char *folder = g_path_get_dirname(node->source->name);
+    return g_build_filename(folder, path, NULL);
+}
+
+/* The first line of a secret's file. */
+static char *
+secret_file(const KaNode *node, GError **error)
+{
+    g_autofree char *path = beside_manifest(node, node->text);
+    g_autofree char *text = NULL;
+    gsize length = 0;
+    if (!g_file_get_contents(path, &text, &length, error))
+        return NULL;
+    if (length > MAX_SECRET_BYTES || strlen(text) != length ||
+        !g_utf8_validate(text, (gssize)length, NULL)) {
+        g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE, "'%s' holds no line of UTF-8 text",
+                    path);
+        return NULL;
+    }
+    if (g_str_has_suffix(text, "\n"))
+        text[--length] = '\0';
+    if (g_str_has_suffix(text, "\r"))
+        text[--length] = '\0';
+    return g_steal_pointer(&text);
+}
+
+static char *
+secret_environment(const KaNode *node, GError **error)
+{
+    const char *text = g_getenv(node->text);
+    if (!text)
+        g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE,
+                    "environment variable '%s' is not set", node->text);
+    return g_strdup(text);
+}
+
+/* {file: …} and {env: …} become the text that they name. FALSE with an error reported. */
+static gboolean
+read_secret(Check *check, const Frame *frame, KaNode *node)
+{
+    const KaNode *child = node->first;
+    gboolean is_file = child && g_str_equal(child->key, "file");
+    gboolean is_environment = child && g_str_equal(child->key, "env");
+    if (node->n_children != 1 || (!is_file && !is_environment) || child->type != KA_NODE_SCALAR) {
+        report_type(check, frame, frame->rows->row->codec->expected);
+        return FALSE;
+    }
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text =
+        is_file ? secret_file(child, &error) : secret_environment(child, &error);
+    if (!text) {
+        report(check, frame, ka_node_mark(child), "%s", error->message);
+        return FALSE;
+    }
+    node->type = KA_NODE_SCALAR;
+    node->text = ka_tree_strdup(check->tree, text);
+    node->quoted = 1;
+    node->first = node->last = NULL;
+    node->n_children = 0;
+    return TRUE;
+}
+
+/* --- values --- */
+
+static void
+check_scalar(Check *check, const Frame *frame, KaNode *node)
+{
+    const KaCodec *codec = frame->rows->row->codec;
+    node->secret = codec->secret ? 1 : 0;
+    if (node->type == KA_NODE_NULL)
+        return;
+    if (codec->secret && node->type == KA_NODE_MAP && !read_secret(check, frame, node))
+        return;
+    if (node->type != KA_NODE_SCALAR) {
+        g_autofree char *expected = ka_codec_expected(codec);
+        report_type(check, frame, expected);
+        return;
+    }
+    const char *canonical = ka_codec_canonical(codec, node->text);
+    if (canonical) {
+        node->text = canonical;
+        return;
+    }
+    g_autoptr(GError) error = NULL;
+    g_autofree char *parsed = ka_codec_parse(codec, node->text, &error);
+    if (parsed)
+        node->text = ka_tree_strdup(check->tree, parsed);
+    else
+        report(check, frame, ka_node_mark(node), "%s", error->message);
+}
+
+static void check_node(Check *check, const Frame *frame, KaNode *node, guint item_start);
+
+static void
+check_key(Check *check, const Frame *frame, KaNode *node)
+{
+    const KaCodec *codec = ka_rows_key_codec(frame->rows);
+    if (node->key[0] == '\0') {
+        report(check, frame->up, ka_node_key_mark(node), "expected a name, got nothing");
+        return;
+    }
+    if (ka_codec_canonical(codec, node->key))
+        return;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *parsed = ka_codec_parse(codec, node->key, &error);
+    if (parsed)
+        node->key = ka_tree_strdup(check->tree, parsed);
+    else
+        report(check, frame->up, ka_node_key_mark(node), "key '%s': %s", node->key, error->message);
+}
+
+static void
+check_map(Check *check, const Frame *frame, KaNode *node, guint item_start)
+{
+    for (KaNode *child = node->first; child; child = child->next) {
+        const KaRows *rows = ka_rows_child(frame->rows, child->key);
+        if (!rows) {
+            report_unknown(check, frame, child);
+            continue;
+        }
+        Frame below = {frame, child, rows, 0};
+        child->row = rows->row;
+        if (rows != frame->rows->any) {
+            check_node(check, &below, child, item_start);
+            continue;
+        }
+        guint start = check->claimed->len;
+        check_key(check, &below, child);
+        check_node(check, &below, child, start);
+        g_array_set_size(check->claimed, start);
+    }
+}
+
+static void
+check_list(Check *check, const Frame *frame, KaNode *node)
+{
+    const KaRows *rows = ka_rows_item(frame->rows);
+    guint index = 0;
+    for (KaNode *child = node->first; child; child = child->next, index++) {
+        Frame below = {frame, child, rows, index};
+        guint start = check->claimed->len;
+        child->row = rows->row;
+        if (child->type == KA_NODE_NULL) {
+            g_autofree char *expected = ka_codec_expected(rows->row->codec);
+            report_type(check, &below, expected);
+            continue;
+        }
+        check_node(check, &below, child, start);
+        g_array_set_size(check->claimed, start);
+    }
+}
+
+/* A bare value where a map is meant stands for the key that the row names. */
+static void
+expand_brief(Check *check, const Frame *frame, KaNode *node)
+{
+    const KaField *row = frame->rows->row;
+    if (!row || !row->brief || (node->type != KA_NODE_SCALAR && node->type != KA_NODE_LIST))
+        return;
+    const KaRows *rows = ka_rows_child(frame->rows, row->brief);
+    if (node->type == KA_NODE_LIST && rows->row->codec != &ka_list)
+        return;
+    KaNode *child = ka_node_new(check->tree, node->type);
+    *child = *node;
+    child->next = NULL;
+    node->type = KA_NODE_MAP;
+    node->text = NULL;
+    node->first = node->last = NULL;
+    node->n_children = 0;
+    ka_node_link(node, row->brief, child);
+}
+
+static void
+check_node(Check *check, const Frame *frame, KaNode *node, guint item_start)
+{
+    const KaCodec *codec = frame->rows->row ? frame->rows->row->codec : &ka_map;
+    if (codec == &ka_map)
+        expand_brief(check, frame, node);
+    if (codec == &ka_map && node->type == KA_NODE_MAP)
+        check_map(check, frame, node, item_start);
+    else if (codec == &ka_list && node->type == KA_NODE_LIST)
+        check_list(check, frame, node);
+    else if (codec != &ka_map && codec != &ka_list)
+        check_scalar(check, frame, node);
+    else if (node->type != KA_NODE_NULL || !frame->up)
+        report_type(check, frame, frame->up || node->type ? codec->expected : "a map, {} at least");
+    if (frame->rows->claims)
+        claim(check, frame, item_start);
+}
+
+void
+ka_check(KaTree *tree, KaNode *node, const KaRows *rows, KaDiagnostics *diagnostics)
+{
+    g_autoptr(GArray) claimed = g_array_new(FALSE, FALSE, sizeof(Claimed));
+    Check check = {tree, diagnostics, claimed};
+    Frame frame = {NULL, node, rows, 0};
+    check_node(&check, &frame, node, 0);
+}
