@@ -2,313 +2,6 @@
 #include "drivers/record.h"
 #include "drivers/storage.h"
 
-#include <string.h>
-
-/* An element in <metadata> while a creation or a restart is under way: a run that was cut short is
- * finished by the next one. */
-#define UNFINISHED_NAMESPACE "https://kvmapply.org/unfinished/1"
-
-/* A network as it was read, in normal form. */
-typedef struct {
-    KaDocument *config;
-    char *text; /* as libvirt gave it */
-    char uuid[VIR_UUID_STRING_BUFLEN];
-    gboolean active;
-    gboolean autostart;
-} Network;
-
-static void
-network_free(Network *network)
-{
-    if (!network)
-        return;
-    ka_document_free(network->config);
-    g_free(network->text);
-    g_free(network);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, network_free)
-
-static const KaRows *
-rows(void)
-{
-    return ka_kind_rows(ka_kind_find("network"));
-}
-
-/* --- reading --- */
-
-static KaDocument *
-read_half(virNetworkPtr handle, guint flags, char **ret_text, GError **error)
-{
-    char *xml = virNetworkGetXMLDesc(handle, flags);
-    g_autofree char *text = g_strdup(xml);
-
-    free(xml);
-    if (!text) {
-        ka_libvirt_error(error, "can't read network '%s'", virNetworkGetName(handle));
-        return NULL;
-    }
-    KaDocument *document = ka_document_parse(rows(), text, error);
-    if (document && ret_text)
-        *ret_text = g_steal_pointer(&text);
-    return document;
-}
-
-/* What stands beside the document becomes a part of its normal form. */
-static void
-normalise(KaDocument *document, const Network *network, gboolean protect)
-{
-    xmlNode *root = xmlDocGetRootElement(document->xml);
-
-    ka_network_normalise(document->xml);
-    xmlSetProp(root, KA_XML("ka-state"), KA_XML(network->active ? "active" : "inactive"));
-    xmlSetProp(root, KA_XML("ka-autostart"), KA_XML(network->autostart ? "yes" : "no"));
-    if (protect)
-        xmlSetProp(root, KA_XML("ka-protect"), KA_XML("yes"));
-}
-
-static Network *
-network_read(virNetworkPtr handle, gboolean active, gboolean autostart, GError **error)
-{
-    g_autoptr(Network) network = g_new0(Network, 1);
-
-    network->active = active;
-    network->autostart = autostart;
-    virNetworkGetUUIDString(handle, network->uuid);
-    network->config = read_half(handle, VIR_NETWORK_XML_INACTIVE, &network->text, error);
-    return network->config ? g_steal_pointer(&network) : NULL;
-}
-
-static Network *
-network_read_again(virNetworkPtr handle, GError **error)
-{
-    int active = virNetworkIsActive(handle), autostart = 0;
-
-    /* A transient network has no autostart to ask for. */
-    if (virNetworkGetAutostart(handle, &autostart) < 0)
-        autostart = 0;
-    return network_read(handle, active == 1, autostart == 1, error);
-}
-
-static char *
-network_digest(const Network *network)
-{
-    return ka_digest(network->text, network->active ? "active" : "", network->autostart ? "a" : "",
-                     NULL);
-}
-
-static xmlNode *
-unfinished(const KaDocument *document)
-{
-    xmlNode *root = xmlDocGetRootElement(document->xml);
-    xmlNode *metadata = ka_xml_child(root, "metadata");
-
-    for (xmlNode *node = metadata ? metadata->children : NULL; node; node = node->next) {
-        if (node->type == XML_ELEMENT_NODE && node->ns &&
-            xmlStrEqual(node->ns->href, KA_XML(UNFINISHED_NAMESPACE)))
-            return node;
-    }
-    return NULL;
-}
-
-static void
-mark_unfinished(KaDocument *document, const char *what)
-{
-    xmlNode *metadata = ka_xml_child(xmlDocGetRootElement(document->xml), "metadata");
-    xmlNode *node = unfinished(document);
-
-    if (node) {
-        xmlUnlinkNode(node);
-        xmlFreeNode(node);
-    }
-    if (!what)
-        return;
-    node = xmlNewChild(metadata, NULL, KA_XML("unfinished"), NULL);
-    xmlSetNs(node, xmlNewNs(node, KA_XML(UNFINISHED_NAMESPACE), KA_XML("kvmapply-unfinished")));
-    xmlSetProp(node, KA_XML("action"), KA_XML(what));
-}
-
-/* --- observing --- */
-
-typedef struct {
-    KaHost *host;
-    const KaWanted *wanted;
-    KaFound found;
-    gpointer data;
-    GHashTable *active, *autostart, *transient; /* sets of names */
-} Observation;
-
-static void
-free_handle(gpointer handle)
-{
-    virNetworkFree(handle);
-}
-
-/* Names of the networks that a filter lets through. NULL with an error. */
-static GHashTable *
-list_names(virConnectPtr conn, guint flags, GError **error)
-{
-    virNetworkPtr *list = NULL;
-    int n = virConnectListAllNetworks(conn, &list, flags);
-
-    if (n < 0) {
-        ka_libvirt_error(error, "can't list networks");
-        return NULL;
-    }
-    GHashTable *names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    for (int i = 0; i < n; i++) {
-        g_hash_table_add(names, g_strdup(virNetworkGetName(list[i])));
-        virNetworkFree(list[i]);
-    }
-    free(list);
-    return names;
-}
-
-static KaTree *
-read_live(virNetworkPtr handle,
-          const Network *network,
-          const KaNode *want,
-          const KaRecord *record,
-          GError **error)
-{
-    g_autoptr(KaDocument) live = read_half(handle, 0, NULL, error);
-
-    if (!live)
-        return NULL;
-    normalise(live, network, record && record->protect);
-    return ka_document_read(live, want, record ? record->owned : NULL, error);
-}
-
-/* What no row covers, as the exported network's xml:. */
-static gboolean
-add_residual(const KaDocument *document, const char *name, KaTree *tree, GError **error)
-{
-    g_autoptr(KaDocument) built = ka_document_build(rows()->table, rows(), name, tree->root, error);
-
-    if (!built)
-        return FALSE;
-    ka_network_denormalise(built->xml);
-    ka_network_normalise(built->xml);
-    KaNode *map = ka_node_new(tree, KA_NODE_MAP);
-    ka_document_residual(document, built, tree, map);
-    if (map->first)
-        ka_node_append(tree, tree->root, "xml", map);
-    return TRUE;
-}
-
-/* All fields, for export; our own record is none. */
-static KaTree *
-read_export(virNetworkPtr handle, const Network *network, const KaRecord *record, GError **error)
-{
-    xmlNode *root = xmlDocGetRootElement(network->config->xml);
-    g_autoptr(KaTree) tree = NULL;
-
-    mark_unfinished(network->config, NULL);
-    ka_place_clear(root, "metadata/" KA_RECORD_PREFIX ":record");
-    normalise(network->config, network, record && record->protect);
-    tree = ka_document_read(network->config, NULL, NULL, error);
-    if (!tree)
-        return NULL;
-    xmlUnsetProp(root, KA_XML("ka-state"));
-    xmlUnsetProp(root, KA_XML("ka-autostart"));
-    xmlUnsetProp(root, KA_XML("ka-protect"));
-    if (!add_residual(network->config, virNetworkGetName(handle), tree, error))
-        return NULL;
-    return g_steal_pointer(&tree);
-}
-
-/* The fields of a declared network, as defined and as it runs. */
-static gboolean
-read_wanted(KaActual *actual,
-            virNetworkPtr handle,
-            const Network *network,
-            const KaObject *object,
-            GError **error)
-{
-    GHashTable *owned = actual->record ? actual->record->owned : NULL;
-
-    if (unfinished(network->config))
-        g_ptr_array_add(actual->notes,
-                        g_strdup("an earlier run was cut short here; this one finishes it"));
-    if (actual->transient)
-        g_ptr_array_add(actual->notes, g_strdup("transient: it is gone when it is stopped; a "
-                                                "change gives it a definition"));
-    actual->digest = network_digest(network);
-    normalise(network->config, network, actual->record && actual->record->protect);
-    actual->config = ka_document_read(network->config, object->node, owned, error);
-    if (!actual->config)
-        return FALSE;
-    if (network->active && !actual->transient)
-        actual->live = read_live(handle, network, object->node, actual->record, error);
-    return !network->active || actual->transient || actual->live;
-}
-
-static void
-note_network(KaHost *host, const char *name, gboolean active)
-{
-    KaLink *link = ka_link(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
-
-    g_hash_table_insert(link->networks, g_strdup(name), g_strdup(active ? "active" : "inactive"));
-}
-
-static gboolean
-observe_one(gpointer item, gpointer data, GError **error)
-{
-    const Observation *observation = data;
-    const char *name = virNetworkGetName(item);
-    GHashTable *objects = observation->wanted->objects;
-    const KaObject *object = objects ? g_hash_table_lookup(objects, name) : NULL;
-    gboolean active = g_hash_table_contains(observation->active, name);
-
-    note_network(observation->host, name, active);
-    g_autoptr(Network) network =
-        network_read(item, active, g_hash_table_contains(observation->autostart, name), error);
-    if (!network) {
-        /* It may just have gone. */
-        gboolean gone = g_error_matches(*error, KA_HOST_ERROR, KA_HOST_ERROR_LIBVIRT) &&
-                        ka_libvirt_code() == VIR_ERR_NO_NETWORK;
-        if (gone)
-            g_clear_error(error);
-        return gone;
-    }
-    g_autoptr(KaActual) actual = ka_actual_new(name);
-    actual->uuid = g_strdup(network->uuid);
-    actual->active = active;
-    actual->transient = g_hash_table_contains(observation->transient, name);
-    actual->record = ka_record_read(network->config, network->uuid);
-    if (object && !read_wanted(actual, item, network, object, error))
-        return FALSE;
-    if (!objects && !(actual->config = read_export(item, network, actual->record, error)))
-        return FALSE;
-    if (actual->config || actual->record)
-        observation->found(g_steal_pointer(&actual), observation->data);
-    return TRUE;
-}
-
-static gboolean
-observe(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error)
-{
-    virConnectPtr conn = ka_link(host)->conn;
-    g_autoptr(GHashTable) active = list_names(conn, VIR_CONNECT_LIST_NETWORKS_ACTIVE, error);
-    g_autoptr(GHashTable) autostart =
-        active ? list_names(conn, VIR_CONNECT_LIST_NETWORKS_AUTOSTART, error) : NULL;
-    g_autoptr(GHashTable) transient =
-        autostart ? list_names(conn, VIR_CONNECT_LIST_NETWORKS_TRANSIENT, error) : NULL;
-    g_autoptr(GPtrArray) handles = g_ptr_array_new_with_free_func(free_handle);
-    Observation observation = {host, wanted, found, data, active, autostart, transient};
-    virNetworkPtr *list = NULL;
-    int n = transient ? virConnectListAllNetworks(conn, &list, 0) : 0;
-
-    if (!transient)
-        return FALSE;
-    if (n < 0)
-        return ka_libvirt_error(error, "can't list networks");
-    for (int i = 0; i < n; i++)
-        g_ptr_array_add(handles, list[i]);
-    free(list);
-    return ka_link_parallel(handles, observe_one, &observation, error);
-}
-
 /* --- what a plan should say --- */
 
 static KaChange *
@@ -346,7 +39,7 @@ restarts(const KaAction *action)
 static char *
 own_bridge(virNetworkPtr handle)
 {
-    g_autoptr(KaDocument) live = read_half(handle, 0, NULL, NULL);
+    g_autoptr(KaDocument) live = ka_network_half(handle, 0, NULL, NULL);
     static const char *const own[] = {"none", "nat", "route", "open", NULL};
 
     if (!live)
@@ -416,11 +109,12 @@ finish_earlier(KaAction *action, const KaDocument *config)
 {
     const char *wanted = ka_node_text(action->object->node, "state");
 
-    if (!unfinished(config) || find_change(action, "state") || g_strcmp0(wanted, "inactive") == 0)
+    if (!ka_network_unfinished(config) || find_change(action, "state") ||
+        g_strcmp0(wanted, "inactive") == 0)
         return;
     KaChange *change = g_new0(KaChange, 1);
     change->path = g_strdup("state");
-    change->row = ka_rows_find(rows(), "state")->row;
+    change->row = ka_rows_find(ka_network_rows(), "state")->row;
     change->from = ka_node_new_scalar(action->tree, "unfinished");
     change->to = ka_node_new_scalar(action->tree, "active");
     change->way = KA_LIVE;
@@ -432,7 +126,7 @@ assess_change(KaHost *host, KaAction *action, GError **error)
 {
     g_autoptr(virNetwork) handle = lookup(host, action->name, error);
     g_autoptr(KaDocument) config =
-        handle ? read_half(handle, VIR_NETWORK_XML_INACTIVE, NULL, error) : NULL;
+        handle ? ka_network_half(handle, VIR_NETWORK_XML_INACTIVE, NULL, error) : NULL;
 
     if (!config)
         return FALSE;
@@ -568,7 +262,7 @@ bring_up(KaHost *host,
          const KaProgress *progress,
          GError **error)
 {
-    mark_unfinished(document, mark);
+    ka_network_mark(document, mark);
     g_autoptr(virNetwork) handle = define(host, document, action->name, error);
     if (!handle)
         return FALSE;
@@ -581,7 +275,7 @@ bring_up(KaHost *host,
     /* Nobody can be on a network that has only just been made. */
     if (action->verb == KA_CHANGE && !ka_network_plug_back(handle, bridge, action, progress, error))
         return FALSE;
-    mark_unfinished(document, NULL);
+    ka_network_mark(document, NULL);
     g_autoptr(virNetwork) finished = define(host, document, action->name, error);
     return finished != NULL;
 }
@@ -589,8 +283,8 @@ bring_up(KaHost *host,
 static gboolean
 create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
-    g_autoptr(KaDocument) document =
-        ka_document_build(rows()->table, rows(), action->name, action->object->node, error);
+    g_autoptr(KaDocument) document = ka_document_build(ka_network_rows()->table, ka_network_rows(),
+                                                       action->name, action->object->node, error);
     g_autofree char *uuid = document ? ka_document_get(document, "uuid") : NULL;
 
     if (!document)
@@ -609,11 +303,11 @@ create(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
 }
 
 /* The definition as it is to be, in normal form; NULL: it is not as it was planned. */
-static Network *
+static KaNetwork *
 changed(virNetworkPtr handle, KaAction *action, GError **error)
 {
-    g_autoptr(Network) network = network_read_again(handle, error);
-    g_autofree char *digest = network ? network_digest(network) : NULL;
+    g_autoptr(KaNetwork) network = ka_network_read_again(handle, error);
+    g_autofree char *digest = network ? ka_network_digest(network) : NULL;
 
     if (!network)
         return NULL;
@@ -622,7 +316,7 @@ changed(virNetworkPtr handle, KaAction *action, GError **error)
                     "network '%s' was changed since the plan: plan again", action->name);
         return NULL;
     }
-    normalise(network->config, network, FALSE);
+    ka_network_present(network->config, network, FALSE);
     if (!ka_document_patch(network->config, action->object->node, action->changes, FALSE, error))
         return NULL;
     g_autoptr(KaRecord) record = ka_record_for(action, network->uuid);
@@ -631,14 +325,14 @@ changed(virNetworkPtr handle, KaAction *action, GError **error)
 }
 
 static gboolean
-change_live(virNetworkPtr handle, const Network *network, const KaAction *action, GError **error)
+change_live(virNetworkPtr handle, const KaNetwork *network, const KaAction *action, GError **error)
 {
-    g_autoptr(KaDocument) from = read_half(handle, 0, NULL, error);
-    g_autoptr(KaDocument) to = from ? read_half(handle, 0, NULL, error) : NULL;
+    g_autoptr(KaDocument) from = ka_network_half(handle, 0, NULL, error);
+    g_autoptr(KaDocument) to = from ? ka_network_half(handle, 0, NULL, error) : NULL;
 
     if (!to)
         return FALSE;
-    normalise(to, network, FALSE);
+    ka_network_present(to, network, FALSE);
     if (!ka_document_patch(to, action->object->node, action->changes, FALSE, error))
         return FALSE;
     ka_network_denormalise(to->xml);
@@ -653,7 +347,7 @@ finish(KaHost *host,
        const KaProgress *progress,
        GError **error)
 {
-    g_autofree char *mark = ka_xml_attribute(unfinished(document), "action");
+    g_autofree char *mark = ka_xml_attribute(ka_network_unfinished(document), "action");
 
     if (g_strcmp0(mark, "create") == 0 && !ka_node_get(action->object->node, "autostart") &&
         !ka_document_set(document, "autostart", "yes", error))
@@ -665,7 +359,7 @@ static gboolean
 change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
     g_autoptr(virNetwork) handle = lookup(host, action->name, error);
-    g_autoptr(Network) network = handle ? changed(handle, action, error) : NULL;
+    g_autoptr(KaNetwork) network = handle ? changed(handle, action, error) : NULL;
 
     if (!network)
         return FALSE;
@@ -673,7 +367,8 @@ change(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
         return bring_up(host, network->config, "restart", action, progress, error);
     if (network->active && !stops(action) && !change_live(handle, network, action, error))
         return FALSE;
-    if (wants_active(network->config) && (!network->active || unfinished(network->config)))
+    if (wants_active(network->config) &&
+        (!network->active || ka_network_unfinished(network->config)))
         return finish(host, network->config, action, progress, error);
     g_autoptr(virNetwork) defined = define(host, network->config, action->name, error);
     if (!defined || !set_autostart(defined, network->config, error))
@@ -706,7 +401,7 @@ remove_network(KaHost *host, KaAction *action, const KaProgress *progress, GErro
 
 const KaDriver ka_network_driver = {
     .kind = "network",
-    .observe = observe,
+    .observe = ka_network_observe,
     .assess = assess,
     .create = create,
     .change = change,

@@ -11,6 +11,35 @@ void ka_network_normalise(xmlDoc *xml);
  * away: what libvirt wrote and nobody changed stays as it was written. */
 void ka_network_denormalise(xmlDoc *xml);
 
+/* network_read.c: a network as libvirt defines it. */
+typedef struct {
+    KaDocument *config; /* owned */
+    char *text;         /* owned; as libvirt gave it */
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    gboolean active;
+    gboolean autostart;
+} KaNetwork;
+void ka_network_free(KaNetwork *network);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaNetwork, ka_network_free)
+
+const KaRows *ka_network_rows(void);
+/* In libvirt's own form; flags as of virNetworkGetXMLDesc; ret_text, if not NULL, caller frees. */
+KaDocument *ka_network_half(virNetworkPtr handle, guint flags, char **ret_text, GError **error);
+/* As it is now, config in libvirt's own form. */
+KaNetwork *ka_network_read_again(virNetworkPtr handle, GError **error);
+/* The document in normal form, with what libvirt keeps beside it. */
+void ka_network_present(KaDocument *document, const KaNetwork *network, gboolean protect);
+/* Of all that a plan rests on. Caller frees. */
+char *ka_network_digest(const KaNetwork *network);
+/* The mark in <metadata> that a run of an action (its attribute `action`) isn't over; NULL: none.
+ */
+xmlNode *ka_network_unfinished(const KaDocument *document);
+/* Sets or, with NULL, removes it. */
+void ka_network_mark(KaDocument *document, const char *action);
+/* See KaDriver. */
+gboolean ka_network_observe(
+    KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error);
+
 /* network_update.c: makes the sections that virNetworkUpdate knows of the running network what `to`
  * says; both in libvirt's own form. */
 gboolean ka_network_update(virNetworkPtr network, xmlDoc *from, xmlDoc *to, GError **error);
