@@ -219,6 +219,9 @@ ka_link_connect(KaHost *host, guint timeout_seconds)
     g_free(host->real_uri);
     host->real_uri = g_steal_pointer(&attempt->real_uri);
     host->link = ka_link_new(g_steal_pointer(&attempt->conn));
+    virNodeInfo info;
+    if (virNodeGetInfo(ka_link(host)->conn, &info) == 0)
+        host->memory_kib = info.memory;
 }
 
 void

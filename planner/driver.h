@@ -28,7 +28,8 @@ typedef struct {
 /* What one kind can do on a host. All calls may block; none prints. */
 typedef struct {
     const char *kind; /* "guest" */
-    gboolean late;    /* observed after all that aren't: it needs what they left (disks: the guests' records) */
+    gboolean late;    /* observed after all that aren't: it needs what they left (disks: the guests'
+                         records) */
     /* Reports every object of the kind that is wanted, every other one that has a record (with its
      * name and record only, config NULL), and nothing else; for export every one with all its
      * fields. */

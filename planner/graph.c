@@ -46,12 +46,12 @@ visit(KaAction *action, GHashTable *state, GPtrArray *sorted, GError **error)
                     "'%s' needs itself through what it refers to", address);
         return FALSE;
     }
-    g_hash_table_insert(state, action, (gpointer) "open");
+    g_hash_table_insert(state, action, ka_borrow("open"));
     for (guint i = 0; i < action->after->len; i++) {
         if (!visit(g_ptr_array_index(action->after, i), state, sorted, error))
             return FALSE;
     }
-    g_hash_table_insert(state, action, (gpointer) "done");
+    g_hash_table_insert(state, action, ka_borrow("done"));
     g_ptr_array_add(sorted, action);
     return TRUE;
 }

@@ -307,8 +307,10 @@ ka_plan_new(const KaManifest *manifest,
     ka_observe(plan);
     for (guint i = 0; i < plan->hosts->len; i++) {
         KaHostPlan *host = g_ptr_array_index(plan->hosts, i);
-        if (!host->host->error)
+        if (!host->host->error) {
+            ka_capacity_check(manifest, host->host);
             continue;
+        }
         mark_unknown(plan, host);
         hold_back_guests(plan, host->host);
     }

@@ -49,6 +49,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaPlan, ka_plan_free)
 /* Does the plan. TRUE if all was done. Outcomes and errors are in the actions. */
 gboolean ka_plan_execute(KaPlan *plan, const KaProgress *progress, guint parallel_restarts);
 
+/* capacity.c: warns where the guests declared to run on a host may use more memory than it has
+ * without its reserve. Over-commit is allowed: only a warning. */
+void ka_capacity_check(const KaManifest *manifest, KaHost *host);
+
 /* diff.c: what must change so that actual becomes desired, in the rows' order. desired and actual
  * are trees of the same rows; owned: the record's (NULL: none). Adds KaChange to changes and notes.
  */
