@@ -4,6 +4,7 @@
 #define GAP 2
 #define REMARK_INDENT 6
 #define LEAST_VALUE 12
+#define MOST_VALUE 56 /* one long value shouldn't move all effects out of sight */
 
 static const guint indents[] = {
     [KA_LINE_HOST] = 0,
@@ -34,7 +35,7 @@ measure(const KaTerminal *terminal, const GPtrArray *lines)
         if (*line->value || *line->effect)
             label = MAX(label, label_end(line));
         if (*line->effect)
-            value = MAX(value, ka_text_width(line->value));
+            value = MAX(value, MIN(ka_text_width(line->value), MOST_VALUE));
         if (line->level == KA_LINE_FIELD)
             effect = MAX(effect, ka_text_width(line->effect));
     }
