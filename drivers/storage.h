@@ -39,9 +39,58 @@ void ka_users_free(gpointer users);
 GPtrArray *ka_users_of(KaHost *host, const char *path, GError **error);
 /* A refusal that names the first user, where there is one and it isn't `except` (a guest's name, or
  * NULL). */
-gboolean
-ka_users_none(KaHost *host, const char *what, const char *path, const char *except, GError **error);
+gboolean ka_users_none(
+    KaHost *host, const char *what, const char *path, const char *project, GError **error);
 
 /* pool.c */
 /* "pool has asynchronous jobs running" is a reason to wait: call again until FALSE. */
 gboolean ka_pool_is_busy(const KaProgress *progress, guint *tries);
+
+/* marker.c: a volume beside another that says "not whole yet" and is a lock among clients. Its
+ * capacity moves while its owner lives; one that stands still is taken over. */
+typedef struct KaMarker KaMarker;
+char *ka_marker_name(const char *volume);
+/* Waits for another's, saying so. NULL on an error or when cancelled. */
+KaMarker *ka_marker_take(virStoragePoolPtr pool,
+                         const char *pool_type,
+                         const KaAction *action,
+                         const char *volume,
+                         const KaProgress *progress,
+                         GError **error);
+/* A run that ended before it was done left it: what stands beside it is half-made. */
+gboolean ka_marker_is_stale(const KaMarker *marker);
+/* Somebody else took it over (this run stood still too long): what is under way must end. */
+gboolean ka_marker_is_lost(KaMarker *marker);
+/* Frees marker; whole: removes the volume too; otherwise the next run makes the other one anew. */
+void ka_marker_end(KaMarker *marker, gboolean whole);
+
+/* image_header.c: refuses an image file that isn't of the format, or that names other files
+ * (backing, data file, parent, extents). Reads the file by itself, follows nothing. path: for the
+ * message. ret_size_bytes: what a guest sees. */
+gboolean ka_image_check(
+    int fd, const char *format, const char *path, guint64 *ret_size_bytes, GError **error);
+
+/* upload.c: the file's data into the volume, holes skipped. Ends when cancelled or marker is lost.
+ */
+gboolean ka_upload(virStorageVolPtr volume,
+                   int fd,
+                   const KaAction *action,
+                   KaMarker *marker,
+                   const KaProgress *progress,
+                   GError **error);
+
+/* disk_create.c */
+gboolean ka_disk_create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+/* Opens the local file of `content` and checks it; -1 with an error. Caller closes. */
+int ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **error);
+
+/* disk.c */
+/* The volume's definition in normal form: nothing that moves by itself, names of disks for paths.
+ */
+KaDocument *ka_disk_read(virStorageVolPtr volume, const char *pool_type, GError **error);
+/* The format that the manifest says or, in a pool that it doesn't declare, the one that follows. */
+const char *ka_disk_format(const KaObject *disk, const char *pool_type);
+gboolean ka_pool_keeps_files(const char *pool_type);
+/* Grows it to the size, through the guests that run on it where there are any. */
+gboolean ka_disk_grow(
+    KaHost *host, virStorageVolPtr volume, const char *name, guint64 size_bytes, GError **error);

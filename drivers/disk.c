@@ -1,0 +1,550 @@
+#include "drivers/storage.h"
+
+#include <unistd.h>
+
+static const KaKind *
+kind(void)
+{
+    return ka_kind_find("disk");
+}
+
+gboolean
+ka_pool_keeps_files(const char *pool_type)
+{
+    static const char *const types[] = {"dir", "fs", "netfs", "vstorage", "gluster", NULL};
+
+    return pool_type && g_strv_contains(types, pool_type);
+}
+
+const char *
+ka_disk_format(const KaObject *disk, const char *pool_type)
+{
+    const char *format = ka_node_text(disk->node, "format");
+
+    if (format)
+        return format;
+    if (g_strcmp0(pool_type, "disk") == 0)
+        return "none";
+    return ka_pool_keeps_files(pool_type) ? "qcow2" : "raw";
+}
+
+/* --- normal form --- */
+
+/* The declared disk whose volume lies at path, by `declared` ("POOL/NAME" → disk); where that is
+ * NULL (export), what export calls it. */
+static char *
+disk_at(KaHost *host, GHashTable *declared, const char *path)
+{
+    g_autoptr(KaVolume) volume = ka_link_volume_at(host, path);
+    g_autofree char *address = volume ? g_strdup_printf("%s/%s", volume->pool, volume->name) : NULL;
+
+    if (volume == NULL)
+        return NULL;
+    if (declared == NULL)
+        return ka_link_disk_name(host, volume);
+    return g_strdup(g_hash_table_lookup(declared, address));
+}
+
+static void
+name_backing(KaHost *host, GHashTable *declared, KaDocument *document)
+{
+    const xmlNode *root = xmlDocGetRootElement(document->xml);
+    xmlNode *backing = ka_xml_child(root, "backingStore");
+    g_autofree char *path = ka_xml_text(ka_xml_child(backing, "path"));
+    g_autofree char *disk = path ? disk_at(host, declared, path) : NULL;
+
+    if (disk == NULL)
+        return;
+    ka_xml_drop(backing, "path");
+    ka_xml_drop(backing, "format");
+    xmlSetProp(backing, (const xmlChar *)"ka-disk", (const xmlChar *)disk);
+}
+
+static guint64
+size_of(const xmlNode *node)
+{
+    g_autofree char *text = ka_xml_text(node);
+
+    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
+/* Drops what moves by itself, or follows from the pool and the name. */
+static void
+normalise(const char *pool_type, KaDocument *document)
+{
+    xmlNode *root = xmlDocGetRootElement(document->xml);
+    xmlNode *target = ka_xml_child(root, "target");
+    gboolean full =
+        size_of(ka_xml_child(root, "allocation")) >= size_of(ka_xml_child(root, "capacity"));
+
+    /* Where space can be saved, what has all of it was asked for. */
+    if (full && ka_pool_keeps_files(pool_type))
+        xmlSetProp(root, (const xmlChar *)"ka-allocation", (const xmlChar *)"full");
+    xmlUnsetProp(root, (const xmlChar *)"type");
+    ka_xml_drop(root, "key");
+    ka_xml_drop(root, "allocation");
+    ka_xml_drop(root, "physical");
+    ka_xml_drop(root, "source");
+    ka_xml_drop(target, "path");
+    ka_xml_drop(target, "timestamps");
+    if (target && ka_xml_child(target, "format") == NULL) {
+        xmlNode *format = xmlNewChild(target, NULL, (const xmlChar *)"format", NULL);
+        xmlSetProp(format, (const xmlChar *)"type", (const xmlChar *)"raw");
+    }
+    ka_xml_drop(ka_xml_child(root, "backingStore"), "permissions");
+    ka_xml_drop(ka_xml_child(root, "backingStore"), "timestamps");
+}
+
+KaDocument *
+ka_disk_read(virStorageVolPtr volume, const char *pool_type, GError **error)
+{
+    char *text = virStorageVolGetXMLDesc(volume, 0);
+    KaDocument *document = NULL;
+
+    if (text == NULL) {
+        ka_libvirt_error(error, "can't read volume '%s'", virStorageVolGetName(volume));
+        return NULL;
+    }
+    document = ka_document_parse(ka_kind_rows(kind()), text, error);
+    free(text);
+    if (document)
+        normalise(pool_type, document);
+    return document;
+}
+
+static char *
+digest_of(const KaDocument *document)
+{
+    g_autofree char *text = ka_document_format(document);
+
+    return ka_digest(text, NULL);
+}
+
+/* --- observe --- */
+
+/* One volume to be read: what it is called, and the object that wants it. */
+typedef struct {
+    char *name;
+    const KaObject *object;  /* NULL: export */
+    KaVolume *volume;        /* owned copy */
+    virStorageVolPtr handle; /* owned */
+} Item;
+
+typedef struct {
+    KaHost *host;
+    const KaWanted *wanted;
+    KaFound found;
+    gpointer data;
+    GHashTable *declared; /* see disk_at */
+} Observation;
+
+static void
+item_free(gpointer data)
+{
+    Item *item = data;
+
+    g_free(item->name);
+    ka_volume_free(item->volume);
+    if (item->handle)
+        virStorageVolFree(item->handle);
+    g_free(item);
+}
+
+static gboolean
+is_marker(const char *name)
+{
+    return *name == '.' && g_str_has_suffix(name, KA_MARKER_SUFFIX);
+}
+
+/* Looked up under the link's lock. */
+static Item *
+item_new(const KaLink *link, const char *name, const KaObject *object, const char *address)
+{
+    const KaVolume *volume = g_hash_table_lookup(link->volumes_by_name, address);
+    Item *item = g_new0(Item, 1);
+
+    item->name = g_strdup(name);
+    item->object = object;
+    item->volume = g_new0(KaVolume, 1);
+    item->volume->name = g_strdup(volume->name);
+    item->volume->pool = g_strdup(volume->pool);
+    item->volume->path = g_strdup(volume->path);
+    if (volume->handle) {
+        item->handle = volume->handle;
+        virStorageVolRef(item->handle);
+    }
+    return item;
+}
+
+static KaRecord *
+record_of(KaHost *host, const KaVolume *volume)
+{
+    KaLink *link = ka_link(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+    g_autofree char *address = g_strdup_printf("%s/%s", volume->pool, volume->name);
+    const char *project = g_hash_table_lookup(link->volume_owners, address);
+
+    return project ? ka_record_new(project, NULL) : NULL;
+}
+
+/* The fields of an exported volume: what its document says, and where it is. */
+static KaTree *
+read_all(const Item *item, const KaDocument *document, GError **error)
+{
+    g_autoptr(KaTree) tree = ka_document_read(document, NULL, NULL, error);
+    g_autoptr(KaDocument) built = NULL;
+    KaNode *map = NULL;
+
+    if (tree == NULL)
+        return NULL;
+    built = ka_document_build(kind()->table, ka_kind_rows(kind()), item->volume->name, tree->root,
+                              error);
+    if (built == NULL)
+        return NULL;
+    map = ka_node_new(tree, KA_NODE_MAP);
+    ka_document_residual(document, built, tree, map);
+    if (map->first)
+        ka_node_append(tree, tree->root, "xml", map);
+    ka_node_put(tree, tree->root, "pool", item->volume->pool)->row =
+        ka_rows_find(ka_kind_rows(kind()), "pool")->row;
+    if (!g_str_equal(item->name, item->volume->name))
+        ka_node_put(tree, tree->root, "volume", item->volume->name)->row =
+            ka_rows_find(ka_kind_rows(kind()), "volume")->row;
+    return g_steal_pointer(&tree);
+}
+
+static gboolean
+observe_one(gpointer data_item, gpointer data, GError **error)
+{
+    Observation *observation = data;
+    const Item *item = data_item;
+    const char *pool_type = ka_link_pool_type(observation->host, item->volume->pool);
+    g_autoptr(KaActual) actual = ka_actual_new(item->name);
+    g_autoptr(KaDocument) document = NULL;
+
+    document = ka_disk_read(item->handle, pool_type, error);
+    if (document == NULL) {
+        if (ka_libvirt_code() != VIR_ERR_NO_STORAGE_VOL)
+            return FALSE;
+        g_clear_error(error); /* it has just gone */
+        return TRUE;
+    }
+    actual->digest = digest_of(document);
+    name_backing(observation->host, observation->declared, document);
+    actual->record = record_of(observation->host, item->volume);
+    actual->config = item->object ? ka_document_read(document, item->object->node, NULL, error)
+                                  : read_all(item, document, error);
+    if (actual->config == NULL)
+        return FALSE;
+    observation->found(g_steal_pointer(&actual), observation->data);
+    return TRUE;
+}
+
+/* TRUE: nothing more to be read of it. */
+static gboolean
+is_unknown(const Observation *observation, const KaObject *object)
+{
+    const KaLink *link = ka_link(observation->host);
+    const char *pool = ka_disk_pool(object);
+    KaActual *actual = NULL;
+
+    if (!g_hash_table_contains(link->pools_inactive, pool))
+        return FALSE;
+    actual = ka_actual_new(object->name);
+    actual->unknown = g_strdup_printf("pool '%s' is inactive: its volumes can't be seen; start it "
+                                      "(state: active) and apply again",
+                                      pool);
+    observation->found(actual, observation->data);
+    return TRUE;
+}
+
+static void
+collect_wanted(const Observation *observation, GPtrArray *items)
+{
+    KaLink *link = ka_link(observation->host);
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, observation->wanted->objects);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const KaObject *object = value;
+        const char *pool = ka_disk_pool(object), *name = ka_disk_volume(object);
+        g_autofree char *marker_name = ka_marker_name(name);
+        g_autofree char *marker = g_strdup_printf("%s/%s", pool, marker_name);
+        g_autofree char *address = g_strdup_printf("%s/%s", pool, name);
+
+        /* Half-made is not there: it will be made anew. */
+        if (!is_unknown(observation, object) &&
+            g_hash_table_contains(link->volumes_by_name, address) &&
+            !g_hash_table_contains(link->volumes_by_name, marker))
+            g_ptr_array_add(items, item_new(link, object->name, object, address));
+    }
+}
+
+static void
+collect_all(const Observation *observation, GPtrArray *items)
+{
+    KaLink *link = ka_link(observation->host);
+    GHashTableIter iter;
+    gpointer address, value;
+
+    g_hash_table_iter_init(&iter, link->volumes_by_name);
+    while (g_hash_table_iter_next(&iter, &address, &value)) {
+        const KaVolume *volume = value;
+        g_autofree char *marker_name = ka_marker_name(volume->name);
+        g_autofree char *marker = g_strdup_printf("%s/%s", volume->pool, marker_name);
+        g_autofree char *name = NULL;
+
+        if (is_marker(volume->name) || g_hash_table_contains(link->volumes_by_name, marker))
+            continue;
+        name = ka_link_disk_name(observation->host, volume);
+        g_ptr_array_add(items, item_new(link, name, NULL, address));
+    }
+}
+
+/* Volumes that a guest of this project lists and no manifest declares. */
+static void
+report_left_over(const Observation *observation)
+{
+    const KaWanted *wanted = observation->wanted;
+    KaLink *link = ka_link(observation->host);
+    GHashTableIter iter;
+    gpointer address, value;
+
+    g_hash_table_iter_init(&iter, link->volume_owners);
+    while (g_hash_table_iter_next(&iter, &address, &value)) {
+        const KaVolume *volume = g_hash_table_lookup(link->volumes_by_name, address);
+        KaActual *actual = NULL;
+        KaTree *tree = NULL;
+
+        if (volume == NULL || g_strcmp0(value, wanted->project) != 0 ||
+            g_hash_table_contains(observation->declared, address))
+            continue;
+        actual = ka_actual_new(volume->name);
+        actual->record = ka_record_new(value, NULL);
+        /* Where it is: all that its removal needs. */
+        actual->config = tree = ka_tree_new();
+        tree->root = ka_node_new(tree, KA_NODE_MAP);
+        ka_node_put(tree, tree->root, "pool", volume->pool);
+        ka_node_put(tree, tree->root, "volume", volume->name);
+        if (g_hash_table_contains(wanted->objects, actual->name)) {
+            g_free(actual->name);
+            actual->name = g_strdup_printf("%s-%s", volume->pool, volume->name);
+        }
+        observation->found(actual, observation->data);
+    }
+}
+
+static GHashTable *
+declared_volumes(GHashTable *disks)
+{
+    GHashTable *declared = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GHashTableIter iter;
+    gpointer name, disk;
+
+    g_hash_table_iter_init(&iter, disks);
+    while (g_hash_table_iter_next(&iter, &name, &disk))
+        g_hash_table_insert(
+            declared, g_strdup_printf("%s/%s", ka_disk_pool(disk), ka_disk_volume(disk)), name);
+    return declared;
+}
+
+static gboolean
+observe(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error)
+{
+    g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func(item_free);
+    g_autoptr(GHashTable) declared = wanted->disks ? declared_volumes(wanted->disks) : NULL;
+    Observation observation = {host, wanted, found, data, declared};
+
+    /* Nothing else runs on this host while it is observed: the link may be read without its lock.
+     */
+    if (wanted->objects)
+        collect_wanted(&observation, items);
+    else
+        collect_all(&observation, items);
+    if (!ka_link_parallel(items, observe_one, &observation, error))
+        return FALSE;
+    if (wanted->objects)
+        report_left_over(&observation);
+    return TRUE;
+}
+
+/* --- assess --- */
+
+static guint64
+node_size(const KaNode *node)
+{
+    return node && node->text ? g_ascii_strtoull(node->text, NULL, 10) : 0;
+}
+
+/* A running guest has libvirt lend it the file: owner and label are then not the volume's own. */
+static gboolean
+is_lent(KaHost *host, const char *path)
+{
+    KaLink *link = ka_link(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+
+    for (guint i = 0; i < link->uses->len; i++) {
+        const KaUse *use = g_ptr_array_index(link->uses, i);
+        if (use->running && g_str_equal(use->path, path))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void
+drop_lent(KaAction *action)
+{
+    for (guint i = action->notes->len; i-- > 0;) {
+        const KaChange *note = g_ptr_array_index(action->notes, i);
+        if (g_str_has_prefix(note->path, "permissions"))
+            g_ptr_array_remove_index(action->notes, i);
+    }
+}
+
+/* A smaller size is said, never done. */
+static void
+note_shrinking(KaAction *action)
+{
+    for (guint i = action->changes->len; i-- > 0;) {
+        KaChange *change = g_ptr_array_index(action->changes, i);
+        if (!g_str_equal(change->path, "size") || node_size(change->to) >= node_size(change->from))
+            continue;
+        change->way = KA_ONCE;
+        g_ptr_array_add(action->notes, g_ptr_array_steal_index(action->changes, i));
+        g_ptr_array_add(action->remarks, g_strdup("disks don't shrink: it keeps its size"));
+        action->words &= ~(KaWords)KA_WORD_ADOPT;
+    }
+}
+
+static gboolean
+declares_pool(const KaObject *disk, const char *pool)
+{
+    for (guint i = 0; i < disk->needs->len; i++) {
+        const KaObject *object = g_ptr_array_index(disk->needs, i);
+        if (object->kind == ka_kind_find("pool") && g_str_equal(object->name, pool))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
+assess_create(KaHost *host, const KaAction *action, GError **error)
+{
+    const char *pool = ka_disk_pool(action->object), *name = ka_disk_volume(action->object);
+    g_autofree char *marker_name = ka_marker_name(name);
+    g_autoptr(KaVolume) marker = ka_link_volume(host, pool, marker_name);
+    guint64 size = 0;
+    int fd = -1;
+
+    if (ka_link_pool_type(host, pool) == NULL && !declares_pool(action->object, pool)) {
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID,
+                    "host '%s' has no active pool '%s', and no manifest declares one", host->name,
+                    pool);
+        return FALSE;
+    }
+    if (marker)
+        g_ptr_array_add(action->remarks,
+                        g_strdup("half-made by a run that was cut: it is made anew"));
+    if (ka_node_text(action->object->node, "content") == NULL)
+        return TRUE;
+    fd = ka_disk_open_content(action->object, &size, error);
+    return fd >= 0 && close(fd) == 0;
+}
+
+static gboolean
+assess(KaHost *host, KaAction *action, GError **error)
+{
+    g_autoptr(KaVolume) volume = NULL;
+
+    if (action->verb == KA_CREATE || action->verb == KA_REPLACE)
+        return assess_create(host, action, error);
+    if (action->verb == KA_REMOVE)
+        return TRUE;
+    volume = ka_link_volume(host, ka_disk_pool(action->object), ka_disk_volume(action->object));
+    if (volume && is_lent(host, volume->path))
+        drop_lent(action);
+    note_shrinking(action);
+    return TRUE;
+}
+
+/* --- act --- */
+
+static virStorageVolPtr
+look_up(KaHost *host, const char *pool_name, const char *name, GError **error)
+{
+    g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ka_link(host)->conn, pool_name);
+    virStorageVolPtr volume = pool ? virStorageVolLookupByName(pool, name) : NULL;
+
+    if (volume == NULL)
+        ka_libvirt_error(error, "can't find volume '%s' in pool '%s'", name, pool_name);
+    return volume;
+}
+
+static gboolean
+is_as_planned(KaHost *host, virStorageVolPtr volume, const KaAction *action, GError **error)
+{
+    const char *pool_type = ka_link_pool_type(host, ka_disk_pool(action->object));
+    g_autoptr(KaDocument) document = ka_disk_read(volume, pool_type, error);
+    g_autofree char *digest = document ? digest_of(document) : NULL;
+
+    if (digest == NULL)
+        return FALSE;
+    if (g_strcmp0(digest, action->actual->digest) == 0)
+        return TRUE;
+    g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CHANGED,
+                "disk '%s' has changed since the plan: plan again", action->name);
+    return FALSE;
+}
+
+static gboolean
+change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
+{
+    const char *pool = ka_disk_pool(action->object), *name = ka_disk_volume(action->object);
+    g_autoptr(virStorageVol) volume = look_up(host, pool, name, error);
+
+    (void)progress;
+    if (volume == NULL || !is_as_planned(host, volume, action, error))
+        return FALSE;
+    for (guint i = 0; i < action->changes->len; i++) {
+        const KaChange *change_of = g_ptr_array_index(action->changes, i);
+
+        if (g_str_equal(change_of->path, "size") && node_size(change_of->to) > 0 &&
+            !ka_disk_grow(host, volume, action->name, node_size(change_of->to), error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+remove_disk(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
+{
+    const KaNode *config = action->object ? action->object->node : action->actual->config->root;
+    const char *pool = action->object ? ka_disk_pool(action->object) : ka_node_text(config, "pool");
+    const char *name =
+        action->object ? ka_disk_volume(action->object) : ka_node_text(config, "volume");
+    const char *project = action->verb == KA_REPLACE ? action->project : NULL;
+    g_autoptr(virStorageVol) volume = look_up(host, pool, name, error);
+    g_autofree char *what = g_strdup_printf("disk '%s' can't be removed", action->name);
+    g_autoptr(KaVolume) known = ka_link_volume(host, pool, name);
+    guint tries = 0;
+
+    if (volume == NULL || (known && !ka_users_none(host, what, known->path, project, error)))
+        return FALSE;
+    while (virStorageVolDelete(volume, 0) < 0) {
+        if (!ka_pool_is_busy(progress, &tries))
+            return ka_libvirt_error(error, "can't remove volume '%s' in pool '%s'", name, pool);
+    }
+    ka_volume_forget(host, pool, name);
+    return TRUE;
+}
+
+const KaDriver ka_disk_driver = {
+    .kind = "disk",
+    .late = TRUE,
+    .observe = observe,
+    .assess = assess,
+    .create = ka_disk_create,
+    .change = change,
+    .remove = remove_disk,
+};

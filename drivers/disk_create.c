@@ -1,0 +1,529 @@
+#include "drivers/storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define LOOK_US (200 * 1000)
+#define SETTLE_US (30 * G_TIME_SPAN_SECOND)
+
+/* What the making of one disk goes by. */
+typedef struct {
+    KaHost *host;
+    KaAction *action;
+    const KaProgress *progress;
+    const char *pool_name, *name, *pool_type, *format;
+    virStoragePoolPtr pool; /* owned by ka_disk_create */
+    KaMarker *marker;       /* likewise */
+    guint64 size_bytes;     /* declared; 0: it isn't */
+} Making;
+
+static gboolean invalid(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static gboolean
+invalid(GError **error, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (error)
+        *error = g_error_new_valist(KA_HOST_ERROR, KA_HOST_ERROR_INVALID, format, arguments);
+    va_end(arguments);
+    return FALSE;
+}
+
+/* --- a call that takes long, on a thread of its own, so that it can be watched and left --- */
+
+typedef struct {
+    gint references;
+    GMutex lock;
+    GCond done_cond;
+    gboolean done;
+    virStoragePoolPtr pool;  /* owned */
+    virStorageVolPtr source; /* owned; NULL: not a copy */
+    char *text;
+    unsigned int flags;
+    char *name;
+    virStorageVolPtr volume; /* owned; NULL: it failed */
+    GError *error;
+} Job;
+
+static void
+job_unref(Job *job)
+{
+    if (!g_atomic_int_dec_and_test(&job->references))
+        return;
+    if (job->volume)
+        virStorageVolFree(job->volume);
+    if (job->source)
+        virStorageVolFree(job->source);
+    virStoragePoolFree(job->pool);
+    g_clear_error(&job->error);
+    g_free(job->text);
+    g_free(job->name);
+    g_cond_clear(&job->done_cond);
+    g_mutex_clear(&job->lock);
+    g_free(job);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Job, job_unref)
+
+static gpointer
+job_run(gpointer data)
+{
+    g_autoptr(Job) job = data;
+    g_autoptr(GError) error = NULL;
+    virStorageVolPtr volume =
+        job->source ? virStorageVolCreateXMLFrom(job->pool, job->text, job->source, job->flags)
+                    : virStorageVolCreateXML(job->pool, job->text, job->flags);
+
+    if (volume == NULL)
+        ka_libvirt_error(&error, "can't make volume '%s'", job->name);
+    g_mutex_lock(&job->lock);
+    job->volume = volume;
+    job->error = g_steal_pointer(&error);
+    job->done = TRUE;
+    g_cond_signal(&job->done_cond);
+    g_mutex_unlock(&job->lock);
+    return NULL;
+}
+
+static void
+tell_copy(const Making *making, guint64 total)
+{
+    g_autoptr(virStorageVol) volume = virStorageVolLookupByName(making->pool, making->name);
+    virStorageVolInfo info;
+
+    if (volume && virStorageVolGetInfo(volume, &info) == 0)
+        ka_progress_step(making->progress, making->action, "copies", MIN(info.allocation, total),
+                         total, "B");
+}
+
+/* total_bytes: of a copy, for the display. NULL: failed or left; what is half-made then stays
+ * marked. */
+static virStorageVolPtr
+make_volume(const Making *making,
+            const char *text,
+            virStorageVolPtr source,
+            guint64 total_bytes,
+            unsigned int flags,
+            GError **error)
+{
+    g_autoptr(Job) job = g_new0(Job, 1);
+    gboolean cancelled = FALSE;
+
+    job->references = 2;
+    g_mutex_init(&job->lock);
+    g_cond_init(&job->done_cond);
+    virStoragePoolRef(making->pool);
+    job->pool = making->pool;
+    if (source && virStorageVolRef(source) == 0)
+        job->source = source;
+    job->text = g_strdup(text);
+    job->name = g_strdup(making->name);
+    job->flags = flags;
+    g_thread_unref(g_thread_new("make-volume", job_run, job));
+    g_mutex_lock(&job->lock);
+    while (!job->done && !cancelled) {
+        gint64 until = g_get_monotonic_time() + LOOK_US;
+
+        if (g_cond_wait_until(&job->done_cond, &job->lock, until))
+            continue;
+        g_mutex_unlock(&job->lock);
+        if (source)
+            tell_copy(making, total_bytes);
+        cancelled = g_cancellable_is_cancelled(making->progress->cancel);
+        g_mutex_lock(&job->lock);
+    }
+    virStorageVolPtr volume = g_steal_pointer(&job->volume);
+    if (job->error)
+        g_propagate_error(error, g_steal_pointer(&job->error));
+    else if (volume == NULL)
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CANCELLED,
+                    "making disk '%s' was interrupted", making->action->name);
+    g_mutex_unlock(&job->lock);
+    return volume;
+}
+
+/* --- the volume's XML --- */
+
+static void
+put_element(xmlNode *parent, const char *name, const char *text)
+{
+    ka_xml_drop(parent, name);
+    xmlNewTextChild(parent, NULL, (const xmlChar *)name, (const xmlChar *)text);
+}
+
+static void
+put_size(xmlNode *root, const char *name, guint64 bytes)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
+
+    put_element(root, name, text);
+}
+
+static gboolean
+wants_full(const Making *making)
+{
+    const char *allocation = ka_node_text(making->action->object->node, "allocation");
+
+    return allocation ? g_str_equal(allocation, "full") : !ka_pool_keeps_files(making->pool_type);
+}
+
+/* format: as it is to be made; capacity 0: the backing's. */
+static KaDocument *
+build(const Making *making, const char *format, guint64 capacity, GError **error)
+{
+    const KaKind *kind = ka_kind_find("disk");
+    KaDocument *document = ka_document_build(kind->table, ka_kind_rows(kind), making->name,
+                                             making->action->object->node, error);
+    xmlNode *root = document ? xmlDocGetRootElement(document->xml) : NULL;
+
+    if (document == NULL)
+        return NULL;
+    xmlUnsetProp(root, (const xmlChar *)"ka-allocation");
+    ka_xml_drop(root, "capacity");
+    if (capacity)
+        put_size(root, "capacity", capacity);
+    if (!wants_full(making))
+        put_size(root, "allocation", 0);
+    if (!ka_document_set(document, "format", format, error))
+        g_clear_pointer(&document, ka_document_free);
+    return document;
+}
+
+static unsigned int
+creation_flags(const Making *making)
+{
+    return wants_full(making) && g_str_equal(making->format, "qcow2")
+               ? VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA
+               : 0;
+}
+
+/* --- disks that others are made from --- */
+
+static const KaObject *
+needed_disk(const Making *making, const char *name)
+{
+    const GPtrArray *needs = making->action->object->needs;
+
+    for (guint i = 0; i < needs->len; i++) {
+        const KaObject *object = g_ptr_array_index(needs, i);
+        if (object->kind == making->action->kind && g_str_equal(object->name, name))
+            return object;
+    }
+    return NULL;
+}
+
+/* A guest can write another format's header into its raw disk, and libvirt would believe it: what
+ * is opened to be copied or backed must be what its manifest says. */
+static gboolean
+check_source(const Making *making,
+             const KaObject *disk,
+             const KaDocument *document,
+             const char *path,
+             GError **error)
+{
+    const char *type = ka_link_pool_type(making->host, ka_disk_pool(disk));
+    const char *said = ka_disk_format(disk, type);
+    g_autofree char *format = ka_document_get(document, "format");
+    g_autofree char *backing = ka_document_get(document, "backing-path");
+    g_autoptr(GPtrArray) users = NULL;
+
+    if (g_strcmp0(format, said) != 0)
+        return invalid(
+            error,
+            "disk '%s' is %s by its manifest, but its volume looks like %s: it is not opened",
+            disk->name, said, format ? format : "nothing known");
+    if (backing && !ka_node_text(disk->node, "backing") &&
+        !ka_node_text(disk->node, "backing-path"))
+        return invalid(
+            error,
+            "disk '%s' has no backing by its manifest, but its volume names '%s': it is not "
+            "opened",
+            disk->name, backing);
+    users = ka_users_of(making->host, path, error);
+    for (guint i = 0; users && i < users->len; i++) {
+        const KaUser *user = g_ptr_array_index(users, i);
+        if (user->running && user->device) {
+            g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE,
+                        "disk '%s' can't be made from '%s' while %s runs on that",
+                        making->action->name, disk->name, user->by);
+            return FALSE;
+        }
+    }
+    return users != NULL;
+}
+
+/* The volume of the disk that this one is made from, checked. NULL with an error. */
+static virStorageVolPtr
+open_source(const Making *making, const KaObject *disk, KaDocument **ret_document, GError **error)
+{
+    const char *pool_name = ka_disk_pool(disk), *name = ka_disk_volume(disk);
+    g_autoptr(virStoragePool) pool =
+        virStoragePoolLookupByName(ka_link(making->host)->conn, pool_name);
+    g_autoptr(virStorageVol) volume = pool ? virStorageVolLookupByName(pool, name) : NULL;
+    g_autoptr(KaDocument) document = NULL;
+    g_autoptr(KaVolume) known = ka_link_volume(making->host, pool_name, name);
+
+    if (volume == NULL || known == NULL) {
+        ka_libvirt_error(error, "can't find volume '%s' in pool '%s'", name, pool_name);
+        return NULL;
+    }
+    document = ka_disk_read(volume, ka_link_pool_type(making->host, pool_name), error);
+    if (document == NULL || !check_source(making, disk, document, known->path, error))
+        return NULL;
+    *ret_document = g_steal_pointer(&document);
+    return g_steal_pointer(&volume);
+}
+
+static guint64
+capacity_of(const KaDocument *document)
+{
+    g_autofree char *size = ka_document_get(document, "size");
+
+    return size ? g_ascii_strtoull(size, NULL, 10) : 0;
+}
+
+/* Puts the backing disk's path and format where its name stands. */
+static gboolean
+resolve_backing(const Making *making, KaDocument *document, GError **error)
+{
+    const char *name = ka_node_text(making->action->object->node, "backing");
+    const KaObject *disk = name ? needed_disk(making, name) : NULL;
+    xmlNode *backing = ka_xml_child(xmlDocGetRootElement(document->xml), "backingStore");
+    g_autoptr(KaDocument) source = NULL;
+    g_autoptr(virStorageVol) volume = NULL;
+    g_autoptr(KaVolume) known = NULL;
+
+    if (disk == NULL)
+        return TRUE;
+    volume = open_source(making, disk, &source, error);
+    if (volume == NULL)
+        return FALSE;
+    known = ka_link_volume(making->host, ka_disk_pool(disk), ka_disk_volume(disk));
+    g_autofree char *format = ka_document_get(source, "format");
+    xmlUnsetProp(backing, (const xmlChar *)"ka-disk");
+    put_element(backing, "path", known->path);
+    xmlNode *element = xmlNewChild(backing, NULL, (const xmlChar *)"format", NULL);
+    xmlSetProp(element, (const xmlChar *)"type", (const xmlChar *)format);
+    return TRUE;
+}
+
+/* --- the ways to make a disk; each returns the volume, whole but for its size --- */
+
+static virStorageVolPtr
+make_plain(const Making *making, GError **error)
+{
+    g_autoptr(KaDocument) document = build(making, making->format, making->size_bytes, error);
+    g_autofree char *text = NULL;
+
+    if (document == NULL || !resolve_backing(making, document, error))
+        return NULL;
+    text = ka_document_format(document);
+    return make_volume(making, text, NULL, 0, creation_flags(making), error);
+}
+
+static virStorageVolPtr
+make_copy(const Making *making, GError **error)
+{
+    const KaObject *disk = needed_disk(making, ka_node_text(making->action->object->node, "from"));
+    g_autoptr(KaDocument) source = NULL;
+    g_autoptr(virStorageVol) volume = open_source(making, disk, &source, error);
+    g_autoptr(KaDocument) document =
+        volume ? build(making, making->format, capacity_of(source), error) : NULL;
+    g_autofree char *text = document ? ka_document_format(document) : NULL;
+    virStorageVolInfo info = {.allocation = 0};
+
+    if (text == NULL)
+        return NULL;
+    virStorageVolGetInfo(volume, &info);
+    return make_volume(making, text, volume, info.allocation, creation_flags(making), error);
+}
+
+/* libvirt learns an uploaded image's format when it next looks at its pool. */
+static gboolean
+wait_for_format(const Making *making, virStorageVolPtr volume, GError **error)
+{
+    gint64 until = g_get_monotonic_time() + SETTLE_US;
+    g_autofree char *format = NULL;
+
+    while (g_get_monotonic_time() < until &&
+           !g_cancellable_is_cancelled(making->progress->cancel)) {
+        g_autoptr(KaDocument) document = ka_disk_read(volume, making->pool_type, NULL);
+
+        g_free(format);
+        format = document ? ka_document_get(document, "format") : NULL;
+        if (g_strcmp0(format, making->format) == 0)
+            return TRUE;
+        g_usleep(LOOK_US / 4);
+        virStoragePoolRefresh(making->pool, 0);
+    }
+    return invalid(error, "disk '%s' was uploaded as %s, but libvirt takes it for %s",
+                   making->action->name, making->format, format ? format : "nothing known");
+}
+
+static virStorageVolPtr
+make_uploaded(const Making *making, GError **error)
+{
+    gboolean raw = g_str_equal(making->format, "raw");
+    guint64 size_bytes = 0, capacity = 0;
+    int fd = ka_disk_open_content(making->action->object, &size_bytes, error);
+    g_autoptr(KaDocument) document = NULL;
+    g_autoptr(virStorageVol) volume = NULL;
+    gboolean done = FALSE;
+
+    if (fd < 0)
+        return NULL;
+    capacity = (guint64)lseek(fd, 0, SEEK_END);
+    /* The bytes of an image file are uploaded as they are: the volume begins as raw room for them.
+     */
+    document = build(making, "raw", raw ? MAX(capacity, making->size_bytes) : capacity, error);
+    if (document) {
+        g_autofree char *text = ka_document_format(document);
+        volume = make_volume(making, text, NULL, 0, 0, error);
+    }
+    done = volume &&
+           ka_upload(volume, fd, making->action, making->marker, making->progress, error) &&
+           (raw || wait_for_format(making, volume, error));
+    close(fd);
+    return done ? g_steal_pointer(&volume) : NULL;
+}
+
+int
+ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **error)
+{
+    const KaNode *node = ka_node_get(disk->node, "content");
+    g_autofree char *folder = node->source && strcmp(node->source->name, "<stdin>") != 0
+                                  ? g_path_get_dirname(node->source->name)
+                                  : g_strdup(".");
+    g_autofree char *path = g_path_is_absolute(node->text)
+                                ? g_strdup(node->text)
+                                : g_build_filename(folder, node->text, NULL);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0) {
+        invalid(error, "can't open '%s': %s", path, g_strerror(errno));
+        return -1;
+    }
+    if (ka_image_check(fd, ka_disk_format(disk, "dir"), path, ret_size_bytes, error))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* --- all together --- */
+
+/* What a run that was cut left; anything else under the name was made by others since the plan. */
+static gboolean
+clear_way(const Making *making, GError **error)
+{
+    g_autoptr(virStorageVol) old = virStorageVolLookupByName(making->pool, making->name);
+    g_autofree char *what =
+        g_strdup_printf("half-made disk '%s' can't be removed", making->action->name);
+    guint tries = 0;
+
+    if (old == NULL)
+        return TRUE;
+    if (!ka_marker_is_stale(making->marker)) {
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CHANGED,
+                    "disk '%s' was made by somebody else since the plan: plan again",
+                    making->action->name);
+        return FALSE;
+    }
+    char *path = virStorageVolGetPath(old);
+    gboolean unused = path && ka_users_none(making->host, what, path, NULL, error);
+    free(path);
+    if (!unused)
+        return FALSE;
+    while (virStorageVolDelete(old, 0) < 0) {
+        if (!ka_pool_is_busy(making->progress, &tries))
+            return ka_libvirt_error(error, "%s", what);
+    }
+    return TRUE;
+}
+
+static gboolean
+reach_size(const Making *making, virStorageVolPtr volume, GError **error)
+{
+    virStorageVolInfo info;
+
+    if (making->size_bytes == 0)
+        return TRUE;
+    if (virStorageVolGetInfo(volume, &info) < 0 ||
+        (info.capacity < making->size_bytes &&
+         virStorageVolResize(volume, making->size_bytes, 0) < 0))
+        return ka_libvirt_error(error, "can't grow disk '%s'", making->action->name);
+    return TRUE;
+}
+
+static virStorageVolPtr
+make_any(const Making *making, GError **error)
+{
+    const KaNode *node = making->action->object->node;
+
+    if (ka_node_text(node, "content"))
+        return make_uploaded(making, error);
+    if (ka_node_text(node, "from"))
+        return make_copy(making, error);
+    return make_plain(making, error);
+}
+
+/* TRUE: nothing half-made is left. What another has taken over is not ours to discard. */
+static gboolean
+discard(const Making *making)
+{
+    g_autoptr(virStorageVol) volume = NULL;
+
+    if (ka_marker_is_lost(making->marker))
+        return FALSE;
+    volume = virStorageVolLookupByName(making->pool, making->name);
+    return volume == NULL || virStorageVolDelete(volume, 0) == 0;
+}
+
+static gboolean
+make_disk(Making *making, GError **error)
+{
+    g_autoptr(virStorageVol) volume = NULL;
+    gboolean done = FALSE, cleared = FALSE;
+
+    making->marker = ka_marker_take(making->pool, making->pool_type, making->action, making->name,
+                                    making->progress, error);
+    if (making->marker == NULL)
+        return FALSE;
+    cleared = clear_way(making, error);
+    volume = cleared ? make_any(making, error) : NULL;
+    done = volume && reach_size(making, volume, error);
+    if (done) {
+        char *path = virStorageVolGetPath(volume);
+        ka_volume_note(making->host, making->pool_name, making->name, path ? path : "");
+        free(path);
+    }
+    ka_marker_end(making->marker,
+                  done || (cleared ? discard(making) : !ka_marker_is_stale(making->marker)));
+    return done;
+}
+
+gboolean
+ka_disk_create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
+{
+    const char *size = ka_node_text(action->object->node, "size");
+    const char *pool_name = ka_disk_pool(action->object);
+    g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ka_link(host)->conn, pool_name);
+    Making making = {
+        .host = host,
+        .action = action,
+        .progress = progress,
+        .pool = pool,
+        .pool_name = pool_name,
+        .name = ka_disk_volume(action->object),
+        .pool_type = ka_link_pool_type(host, pool_name),
+        .size_bytes = size ? g_ascii_strtoull(size, NULL, 10) : 0,
+    };
+
+    if (pool == NULL)
+        return ka_libvirt_error(error, "can't find pool '%s'", pool_name);
+    if (making.pool_type == NULL)
+        return invalid(error, "pool '%s' is inactive: start it first", pool_name);
+    making.format = ka_disk_format(action->object, making.pool_type);
+    return make_disk(&making, error);
+}

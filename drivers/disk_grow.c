@@ -1,0 +1,58 @@
+#include "drivers/storage.h"
+
+/* An overlay has a size of its own: growing what lies below it would change nothing that a guest
+ * sees. */
+static gboolean
+check_base(const GPtrArray *users, const char *name, GError **error)
+{
+    for (guint i = 0; i < users->len; i++) {
+        const KaUser *user = g_ptr_array_index(users, i);
+
+        if (user->device)
+            continue;
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE,
+                    "disk '%s' can't grow: %s needs it as a base; commit or remove that first",
+                    name, user->by);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+grow_live(KaHost *host, const KaUser *user, const char *name, guint64 size_bytes, GError **error)
+{
+    g_autoptr(virDomain) domain = virDomainLookupByName(ka_link(host)->conn, user->guest);
+
+    if (domain == NULL ||
+        virDomainBlockResize(domain, user->device, size_bytes, VIR_DOMAIN_BLOCK_RESIZE_BYTES) < 0)
+        return ka_libvirt_error(error, "can't grow disk '%s' ('%s' of guest '%s')", name,
+                                user->device, user->guest);
+    return TRUE;
+}
+
+gboolean
+ka_disk_grow(
+    KaHost *host, virStorageVolPtr volume, const char *name, guint64 size_bytes, GError **error)
+{
+    char *path = virStorageVolGetPath(volume);
+    g_autoptr(GPtrArray) users = path ? ka_users_of(host, path, error) : NULL;
+    gboolean live = FALSE;
+
+    if (path == NULL)
+        return ka_libvirt_error(error, "can't find disk '%s'", name);
+    free(path);
+    if (users == NULL || !check_base(users, name, error))
+        return FALSE;
+    for (guint i = 0; i < users->len; i++) {
+        const KaUser *user = g_ptr_array_index(users, i);
+
+        if (!user->running)
+            continue;
+        if (!grow_live(host, user, name, size_bytes, error))
+            return FALSE;
+        live = TRUE;
+    }
+    if (!live && virStorageVolResize(volume, size_bytes, 0) < 0)
+        return ka_libvirt_error(error, "can't grow disk '%s'", name);
+    return TRUE;
+}

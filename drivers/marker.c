@@ -1,0 +1,233 @@
+#include "drivers/storage.h"
+
+#define BEAT_SECONDS 2
+#define WATCH_US (BEAT_SECONDS * 7 * G_TIME_SPAN_SECOND / 2)
+#define LOOK_US (300 * 1000)
+
+/* First capacity of a marker: random, so that two owners' never look alike. Sparse: takes no room.
+ */
+#define FIRST_CAPACITY (1024 + g_random_int_range(0, 1 << 20))
+/* A taker's jump: above any beat of the dead owner, random against other takers. */
+#define JUMP (1000 + g_random_int_range(0, 1 << 20))
+
+struct KaMarker {
+    virStoragePoolPtr pool;  /* owned */
+    virStorageVolPtr volume; /* owned; NULL: the pool can't hold one */
+    gboolean stale;
+    guint64 capacity; /* as last written; of the thread that beats while there is one */
+    GThread *thread;  /* NULL: none beats */
+    GMutex lock;
+    GCond ended_cond;
+    gboolean ended, lost;
+};
+
+char *
+ka_marker_name(const char *volume)
+{
+    return g_strdup_printf(".%s" KA_MARKER_SUFFIX, volume);
+}
+
+static gboolean
+can_mark(const char *pool_type)
+{
+    static const char *const types[] = {"dir",     "fs",  "netfs",    "vstorage",
+                                        "gluster", "rbd", "sheepdog", NULL};
+
+    return g_strv_contains(types, pool_type);
+}
+
+/* 0: it is gone, or can't be read. */
+static guint64
+read_capacity(virStorageVolPtr volume)
+{
+    virStorageVolInfo info;
+
+    return virStorageVolGetInfo(volume, &info) < 0 ? 0 : info.capacity;
+}
+
+static gpointer
+beat(gpointer data)
+{
+    KaMarker *marker = data;
+
+    g_mutex_lock(&marker->lock);
+    while (!marker->ended && !marker->lost) {
+        gint64 until = g_get_monotonic_time() + BEAT_SECONDS * G_TIME_SPAN_SECOND;
+
+        while (!marker->ended && g_cond_wait_until(&marker->ended_cond, &marker->lock, until))
+            ;
+        if (marker->ended)
+            break;
+        g_mutex_unlock(&marker->lock);
+        gboolean mine = read_capacity(marker->volume) == marker->capacity;
+        if (mine && virStorageVolResize(marker->volume, marker->capacity + 1, 0) == 0)
+            marker->capacity++;
+        g_mutex_lock(&marker->lock);
+        marker->lost = !mine;
+    }
+    g_mutex_unlock(&marker->lock);
+    return NULL;
+}
+
+/* TRUE: made; FALSE without an error: somebody has one. */
+static gboolean
+make(KaMarker *marker, const char *name, GError **error)
+{
+    g_autofree char *marker_name = ka_marker_name(name);
+    g_autofree char *text = NULL;
+
+    marker->capacity = (guint64)FIRST_CAPACITY;
+    text = g_markup_printf_escaped(
+        "<volume><name>%s</name><capacity unit='bytes'>%" G_GUINT64_FORMAT
+        "</capacity><allocation>0</allocation><target><format type='raw'/></target></volume>",
+        marker_name, marker->capacity);
+    marker->volume = virStorageVolCreateXML(marker->pool, text, 0);
+    if (marker->volume)
+        return TRUE;
+    if (ka_libvirt_code() != VIR_ERR_STORAGE_VOL_EXIST)
+        ka_libvirt_error(error, "can't mark volume '%s' as unfinished", name);
+    return FALSE;
+}
+
+typedef enum { GONE, MOVES, DEAD, STOPPED } Sight;
+
+/* Watches another's marker until it is gone, moves, or has stood still for longer than a beat. */
+static Sight
+watch(virStorageVolPtr volume, guint64 *capacity, GCancellable *cancel)
+{
+    gint64 until = g_get_monotonic_time() + WATCH_US;
+
+    *capacity = read_capacity(volume);
+    while (g_get_monotonic_time() < until) {
+        guint64 now = 0;
+
+        if (g_cancellable_is_cancelled(cancel))
+            return STOPPED;
+        g_usleep(LOOK_US);
+        now = read_capacity(volume);
+        if (now == 0)
+            return GONE;
+        if (now != *capacity)
+            return MOVES;
+    }
+    return DEAD;
+}
+
+/* Who writes last is the owner: taken for good only if it still stands after all others could look.
+ */
+static gboolean
+take_over(KaMarker *marker, virStorageVolPtr volume, guint64 capacity)
+{
+    marker->capacity = capacity + (guint64)JUMP;
+    if (virStorageVolResize(volume, marker->capacity, 0) < 0)
+        return FALSE;
+    g_usleep(BEAT_SECONDS * G_USEC_PER_SEC / 2);
+    return read_capacity(volume) == marker->capacity;
+}
+
+/* FALSE without an error: look again. */
+static gboolean
+wait_for_other(KaMarker *marker,
+               const KaAction *action,
+               const char *name,
+               const KaProgress *progress,
+               gint64 begun,
+               GError **error)
+{
+    g_autofree char *marker_name = ka_marker_name(name);
+    g_autofree char *what = g_strdup_printf("waits for another kvmapply at volume '%s'", name);
+    g_autoptr(virStorageVol) other = virStorageVolLookupByName(marker->pool, marker_name);
+    guint64 capacity = 0;
+
+    if (other == NULL)
+        return FALSE;
+    ka_progress_step(progress, action, what,
+                     (guint64)((g_get_monotonic_time() - begun) / G_TIME_SPAN_SECOND), 0, "s");
+    switch (watch(other, &capacity, progress->cancel)) {
+    case GONE:
+    case MOVES:
+        return FALSE;
+    case STOPPED:
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CANCELLED, "%s: interrupted", what);
+        return FALSE;
+    case DEAD:
+        if (!take_over(marker, other, capacity))
+            return FALSE;
+        marker->stale = TRUE;
+        marker->volume = g_steal_pointer(&other);
+        return TRUE;
+    }
+    g_assert_not_reached();
+}
+
+static void
+marker_free(KaMarker *marker)
+{
+    if (marker->volume)
+        virStorageVolFree(marker->volume);
+    virStoragePoolFree(marker->pool);
+    g_cond_clear(&marker->ended_cond);
+    g_mutex_clear(&marker->lock);
+    g_free(marker);
+}
+
+KaMarker *
+ka_marker_take(virStoragePoolPtr pool,
+               const char *pool_type,
+               const KaAction *action,
+               const char *volume,
+               const KaProgress *progress,
+               GError **error)
+{
+    KaMarker *marker = g_new0(KaMarker, 1);
+    gint64 begun = g_get_monotonic_time();
+    g_autoptr(GError) failure = NULL;
+    gboolean taken = !can_mark(pool_type);
+
+    virStoragePoolRef(pool);
+    marker->pool = pool;
+    g_mutex_init(&marker->lock);
+    g_cond_init(&marker->ended_cond);
+    while (!taken && failure == NULL) {
+        taken = make(marker, volume, &failure);
+        if (!taken && failure == NULL)
+            taken = wait_for_other(marker, action, volume, progress, begun, &failure);
+    }
+    if (failure) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        marker_free(marker);
+        return NULL;
+    }
+    if (marker->volume)
+        marker->thread = g_thread_new("marker", beat, marker);
+    return marker;
+}
+
+gboolean
+ka_marker_is_stale(const KaMarker *marker)
+{
+    return marker->stale;
+}
+
+gboolean
+ka_marker_is_lost(KaMarker *marker)
+{
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&marker->lock);
+
+    return marker->lost;
+}
+
+void
+ka_marker_end(KaMarker *marker, gboolean whole)
+{
+    if (marker->thread) {
+        g_mutex_lock(&marker->lock);
+        marker->ended = TRUE;
+        g_cond_signal(&marker->ended_cond);
+        g_mutex_unlock(&marker->lock);
+        g_thread_join(marker->thread);
+    }
+    if (whole && marker->volume && !marker->lost)
+        virStorageVolDelete(marker->volume, 0);
+    marker_free(marker);
+}
