@@ -45,6 +45,7 @@ ka_link_new(virConnectPtr conn)
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)ka_volume_free);
     link->volume_names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->volume_owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    link->volumes_protected = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->pools_inactive = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->networks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -63,6 +64,7 @@ ka_link_free(KaLink *link)
     g_hash_table_unref(link->volumes_by_name);
     g_hash_table_unref(link->volume_names);
     g_hash_table_unref(link->volume_owners);
+    g_hash_table_unref(link->volumes_protected);
     g_hash_table_unref(link->pools);
     g_hash_table_unref(link->pools_inactive);
     g_hash_table_unref(link->networks);

@@ -176,15 +176,18 @@ item_new(const KaLink *link, const char *name, const KaObject *object, const cha
     return item;
 }
 
+/* By the record of the guest that lists it. */
 static KaRecord *
-record_of(KaHost *host, const KaVolume *volume)
+record_of(KaHost *host, const char *address)
 {
     KaLink *link = ka_link(host);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
-    g_autofree char *address = g_strdup_printf("%s/%s", volume->pool, volume->name);
     const char *project = g_hash_table_lookup(link->volume_owners, address);
+    KaRecord *record = project ? ka_record_new(project, NULL) : NULL;
 
-    return project ? ka_record_new(project, NULL) : NULL;
+    if (record)
+        record->protect = g_hash_table_contains(link->volumes_protected, address);
+    return record;
 }
 
 /* The fields of an exported volume: what its document says, and where it is. */
@@ -220,9 +223,9 @@ observe_one(gpointer data_item, gpointer data, GError **error)
     const Item *item = data_item;
     const char *pool_type = ka_link_pool_type(observation->host, item->volume->pool);
     g_autoptr(KaActual) actual = ka_actual_new(item->name);
-    g_autoptr(KaDocument) document = NULL;
+    g_autoptr(KaDocument) document = ka_disk_read(item->handle, pool_type, error);
+    g_autofree char *address = NULL;
 
-    document = ka_disk_read(item->handle, pool_type, error);
     if (document == NULL) {
         if (ka_libvirt_code() != VIR_ERR_NO_STORAGE_VOL)
             return FALSE;
@@ -231,7 +234,8 @@ observe_one(gpointer data_item, gpointer data, GError **error)
     }
     actual->digest = digest_of(document);
     name_backing(observation->host, observation->declared, document);
-    actual->record = record_of(observation->host, item->volume);
+    address = g_strdup_printf("%s/%s", item->volume->pool, item->volume->name);
+    actual->record = record_of(observation->host, address);
     actual->config = item->object ? ka_document_read(document, item->object->node, NULL, error)
                                   : read_all(item, document, error);
     if (actual->config == NULL)
@@ -321,7 +325,7 @@ report_left_over(const Observation *observation)
             g_hash_table_contains(observation->declared, address))
             continue;
         actual = ka_actual_new(volume->name);
-        actual->record = ka_record_new(value, NULL);
+        actual->record = record_of(observation->host, address);
         /* Where it is: all that its removal needs. */
         actual->config = tree = ka_tree_new();
         tree->root = ka_node_new(tree, KA_NODE_MAP);

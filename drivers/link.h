@@ -11,17 +11,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(virStream, virStreamFree)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virSecret, virSecretFree)
 
 typedef struct {
-    char *name;     /* the volume's */
+    char *name; /* the volume's */
     char *pool;
-    char *path;     /* what a disk's source says of it: a path, a device, or the network volume's name */
-    char *backing;  /* see ka_link_backing; "": it has none; NULL: not read yet */
+    char
+        *path; /* what a disk's source says of it: a path, a device, or the network volume's name */
+    char *backing;           /* see ka_link_backing; "": it has none; NULL: not read yet */
     virStorageVolPtr handle; /* owned; NULL in copies and of volumes that this apply made */
 } KaVolume;
 
 typedef struct {
     char *guest;
-    char *path;        /* a source or one of its backing chain as the guest's XML names it */
-    gboolean running;  /* the guest is active */
+    char *path;       /* a source or one of its backing chain as the guest's XML names it */
+    gboolean running; /* the guest is active */
 } KaUse;
 
 /* What an observation left for the kinds that come after it on the same host; guarded by lock. The
@@ -29,24 +30,28 @@ typedef struct {
  * theirs; guests fill uses and volume_owners, by which disks know whose they are. During an apply,
  * new pools and volumes are added: look them up by ka_link_volume. */
 typedef struct {
-    virConnectPtr conn;          /* owned */
+    virConnectPtr conn; /* owned */
     GMutex lock;
     GHashTable *volumes_by_path; /* owned; path → borrowed KaVolume: of every active pool */
     GHashTable *volumes_by_name; /* owned; "POOL/NAME" → owned KaVolume */
     GHashTable *volume_names;    /* owned; NAME → how many pools have a volume of it */
-    GHashTable *volume_owners;   /* owned; "POOL/NAME" → owned project, of every guest's record that lists
-                                    it; filled by the guest driver's observe, read by the disk's */
-    GHashTable *pools;           /* owned; name → type; active ones */
-    GHashTable *pools_inactive;  /* owned; set of names */
-    GHashTable *networks;        /* owned; name → "active" or "inactive" */
-    GPtrArray *uses;             /* owned KaUse: disks of every guest, anybody's */
-    GHashTable *network_users;   /* owned; network → GPtrArray of owned running guest names */
-    gpointer users;              /* owned; use.c: who needs which volume, as last read */
-    char *capabilities;          /* owned; XML, read on demand (ka_link_capabilities) */
+    GHashTable
+        *volume_owners; /* owned; "POOL/NAME" → owned project, of every guest's record that lists
+                           it; filled by the guest driver's observe, read by the disk's */
+    GHashTable
+        *volumes_protected; /* owned; set of "POOL/NAME" that a guest's record protects; likewise */
+    GHashTable *pools;      /* owned; name → type; active ones */
+    GHashTable *pools_inactive; /* owned; set of names */
+    GHashTable *networks;       /* owned; name → "active" or "inactive" */
+    GPtrArray *uses;            /* owned KaUse: disks of every guest, anybody's */
+    GHashTable *network_users;  /* owned; network → GPtrArray of owned running guest names */
+    gpointer users;             /* owned; use.c: who needs which volume, as last read */
+    char *capabilities;         /* owned; XML, read on demand (ka_link_capabilities) */
 } KaLink;
 
-/* connection.c: connects with keep-alive (a dead host ends calls with an error after about 15 s) and a
- * time-out of its own; starts libvirt's event loop thread once; silences libvirt's own printing. */
+/* connection.c: connects with keep-alive (a dead host ends calls with an error after about 15 s)
+ * and a time-out of its own; starts libvirt's event loop thread once; silences libvirt's own
+ * printing. */
 void ka_link_connect(KaHost *host, guint timeout_seconds);
 void ka_link_disconnect(KaHost *host);
 
@@ -58,8 +63,9 @@ ka_link(const KaHost *host)
 
 /* The host's capabilities (virConnectGetCapabilities), cached; NULL with an error. Borrowed. */
 const char *ka_link_capabilities(KaHost *host, GError **error);
-/* "kvm" where the host's capabilities have it for this arch (NULL: the host's own), else the first type
- * that they have ("qemu"; "test" of the test driver), "qemu" when they can't be read. Static. */
+/* "kvm" where the host's capabilities have it for this arch (NULL: the host's own), else the first
+ * type that they have ("qemu"; "test" of the test driver), "qemu" when they can't be read. Static.
+ */
 const char *ka_link_domain_type(KaHost *host, const char *arch);
 /* An ordinary user's daemon (…/session): no NAT, no system bridges. */
 gboolean ka_link_is_session(const KaHost *host);
@@ -68,28 +74,33 @@ gboolean ka_link_is_session(const KaHost *host);
 KaVolume *ka_link_volume(KaHost *host, const char *pool, const char *name);
 /* The same by its path ("what a disk's source says of it"). */
 KaVolume *ka_link_volume_at(KaHost *host, const char *path);
-/* Path of the backing of the volume at path, read when first asked for; NULL: none. Caller frees. */
+/* Path of the backing of the volume at path, read when first asked for; NULL: none. Caller frees.
+ */
 char *ka_link_backing(KaHost *host, const char *path);
-/* Of an active pool ("dir", "logical", "rbd", …), also of one that this apply started; interned; NULL: none. */
+/* Of an active pool ("dir", "logical", "rbd", …), also of one that this apply started; interned;
+ * NULL: none. */
 const char *ka_link_pool_type(KaHost *host, const char *pool);
-/* What `export` calls the disk of a volume: the volume's name, POOL-NAME where several pools have one of
- * that name. Caller frees. */
+/* What `export` calls the disk of a volume: the volume's name, POOL-NAME where several pools have
+ * one of that name. Caller frees. */
 char *ka_link_disk_name(KaHost *host, const KaVolume *volume);
 /* The volume's and the pool's name of a declared disk. Borrowed. */
 const char *ka_disk_volume(const KaObject *disk);
 const char *ka_disk_pool(const KaObject *disk);
 
-/* UUIDv5 of project/kind/name: the ownership mark of kinds without metadata (pools, filters). Caller frees. */
+/* UUIDv5 of project/kind/name: the ownership mark of kinds without metadata (pools, filters).
+ * Caller frees. */
 char *ka_mark_uuid(const char *project, const char *kind, const char *name);
 
-/* Turns libvirt's last error of this thread into a GError of KA_HOST_ERROR (DENIED, UNREACHABLE, TIMEOUT or
- * LIBVIRT by its number): "what: libvirt's message (libvirt error NUMBER)", and what to do where that is known
- * (a socket without permission: the libvirt group or qemu:///session; …). Always FALSE. */
+/* Turns libvirt's last error of this thread into a GError of KA_HOST_ERROR (DENIED, UNREACHABLE,
+ * TIMEOUT or LIBVIRT by its number): "what: libvirt's message (libvirt error NUMBER)", and what to
+ * do where that is known (a socket without permission: the libvirt group or qemu:///session; …).
+ * Always FALSE. */
 gboolean ka_libvirt_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Number of libvirt's last error in this thread (VIR_ERR_…), 0: none. */
 int ka_libvirt_code(void);
 
-/* Runs work(items[i], data) on up to five threads, all of them; stops handing out at the first FALSE, whose error is returned. */
+/* Runs work(items[i], data) on up to five threads, all of them; stops handing out at the first
+ * FALSE, whose error is returned. */
 gboolean ka_link_parallel(GPtrArray *items,
                           gboolean (*work)(gpointer item, gpointer data, GError **error),
                           gpointer data,
@@ -110,4 +121,3 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaVolume, ka_volume_free)
 
 /* SHA-256 (hex) of texts, NULL-terminated list. Caller frees. */
 char *ka_digest(const char *text, ...) G_GNUC_NULL_TERMINATED;
-

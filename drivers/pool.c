@@ -468,7 +468,8 @@ change(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
     g_autoptr(Pool) pool = handle ? read_again(handle, action, error) : NULL;
     gboolean restart = needs_restart(action), active = FALSE;
 
-    if (pool == NULL || !ka_document_patch(pool->document, action->changes, FALSE, error))
+    if (pool == NULL ||
+        !ka_document_patch(pool->document, action->object->node, action->changes, FALSE, error))
         return FALSE;
     active = wants_active(pool->document);
     /* Stopped before it is redefined: were this run to end in between, the next one would see a

@@ -27,8 +27,9 @@ void ka_volume_forget(KaHost *host, const char *pool, const char *name);
 /* use.c: who needs a volume. Reads every guest (both its halves and its snapshots) and every
  * volume's backing; a reading younger than two seconds is taken again, but a hit is never old. */
 typedef struct {
-    char *by;     /* "guest 'web'" or "volume 'default/clone'" */
-    char *guest;  /* NULL: it is a volume */
+    char *by;      /* "guest 'web'" or "volume 'default/clone'" */
+    char *guest;   /* NULL: it is a volume */
+    char *project; /* of the guest's record; NULL: none */
     char *device; /* the guest's target whose own source it is ("vda"); NULL: it is below an overlay
                    */
     gboolean running; /* the guest is active */
@@ -37,8 +38,8 @@ void ka_user_free(KaUser *user);
 void ka_users_free(gpointer users);
 /* Of the volume at path; owned KaUser; empty: nobody. NULL with an error. */
 GPtrArray *ka_users_of(KaHost *host, const char *path, GError **error);
-/* A refusal that names the first user, where there is one and it isn't `except` (a guest's name, or
- * NULL). */
+/* A refusal that names the first user, where there is one that isn't the own device of a guest of
+ * `project` (NULL: of none) that is off: a disk that is replaced comes back under its path. */
 gboolean ka_users_none(
     KaHost *host, const char *what, const char *path, const char *project, GError **error);
 

@@ -1,3 +1,4 @@
+#include "drivers/record.h"
 #include "drivers/storage.h"
 
 #define FRESH_US (2 * G_TIME_SPAN_SECOND)
@@ -17,6 +18,7 @@ ka_user_free(KaUser *user)
     g_free(user->by);
     g_free(user->guest);
     g_free(user->device);
+    g_free(user->project);
     g_free(user);
 }
 
@@ -40,6 +42,13 @@ typedef struct {
     GHashTable *by_path;
 } Reading;
 
+/* One document of a guest. */
+typedef struct {
+    const char *name;
+    char *project; /* owned; of its record; NULL: none */
+    gboolean running;
+} Guest;
+
 static char *
 clean_path(const char *path)
 {
@@ -61,14 +70,15 @@ add_user(Reading *reading, const char *path, KaUser *user)
 }
 
 static void
-add_guest(Reading *reading, const char *path, const char *guest, char *device, gboolean running)
+add_guest(Reading *reading, const char *path, const Guest *guest, char *device)
 {
     KaUser *user = g_new0(KaUser, 1);
 
-    user->by = g_strdup_printf("guest '%s'", guest);
-    user->guest = g_strdup(guest);
+    user->by = g_strdup_printf("guest '%s'", guest->name);
+    user->guest = g_strdup(guest->name);
+    user->project = g_strdup(guest->project);
     user->device = device;
-    user->running = running;
+    user->running = guest->running;
     add_user(reading, path, user);
 }
 
@@ -94,7 +104,7 @@ source_path(KaHost *host, const xmlNode *source)
 }
 
 static void
-read_element(Reading *reading, const xmlNode *node, const char *guest, gboolean running)
+read_element(Reading *reading, const xmlNode *node, const Guest *guest)
 {
     static const char *const texts[] = {"kernel", "initrd", "dtb", "loader", "nvram", NULL};
     g_autofree char *path = NULL;
@@ -106,24 +116,38 @@ read_element(Reading *reading, const xmlNode *node, const char *guest, gboolean 
     if (path && *path) {
         gboolean own = xmlStrEqual(node->parent->name, (const xmlChar *)"disk");
         char *device = own ? ka_xml_attribute(ka_xml_child(node->parent, "target"), "dev") : NULL;
-        add_guest(reading, path, guest, device, running);
+        add_guest(reading, path, guest, device);
     }
     for (const xmlNode *child = node->children; child; child = child->next) {
         if (child->type == XML_ELEMENT_NODE)
-            read_element(reading, child, guest, running);
+            read_element(reading, child, guest);
     }
+}
+
+/* Whose guest it is by its record, if that was written for it. */
+static char *
+project_of(xmlDoc *document)
+{
+    const KaDocument of = {.xml = document};
+    g_autofree char *uuid = ka_xml_text(ka_xml_child(xmlDocGetRootElement(document), "uuid"));
+    g_autoptr(KaRecord) record = ka_record_read(&of, uuid);
+
+    return record ? g_strdup(record->project) : NULL;
 }
 
 /* FALSE where libvirt gave nothing: the guest may just have gone. */
 static gboolean
-read_text(Reading *reading, char *text, const char *guest, gboolean running)
+read_text(Reading *reading, char *text, const char *name, gboolean running)
 {
     g_autoptr(xmlDoc) document = text ? ka_xml_parse(text) : NULL;
+    Guest guest = {name, NULL, running};
 
     free(text);
     if (document == NULL)
         return FALSE;
-    read_element(reading, xmlDocGetRootElement(document), guest, running);
+    guest.project = project_of(document);
+    read_element(reading, xmlDocGetRootElement(document), &guest);
+    g_free(guest.project);
     return TRUE;
 }
 
@@ -274,6 +298,7 @@ copy_users(const GPtrArray *list)
         same->by = g_strdup(user->by);
         same->guest = g_strdup(user->guest);
         same->device = g_strdup(user->device);
+        same->project = g_strdup(user->project);
         same->running = user->running;
         g_ptr_array_add(copy, same);
     }
@@ -296,7 +321,7 @@ ka_users_of(KaHost *host, const char *path, GError **error)
 }
 
 gboolean
-ka_users_none(KaHost *host, const char *what, const char *path, const char *except, GError **error)
+ka_users_none(KaHost *host, const char *what, const char *path, const char *project, GError **error)
 {
     g_autoptr(GPtrArray) users = ka_users_of(host, path, error);
 
@@ -305,7 +330,7 @@ ka_users_none(KaHost *host, const char *what, const char *path, const char *exce
     for (guint i = 0; i < users->len; i++) {
         const KaUser *user = g_ptr_array_index(users, i);
 
-        if (except && user->device && !user->running && g_strcmp0(user->guest, except) == 0)
+        if (project && user->device && !user->running && g_strcmp0(user->project, project) == 0)
             continue;
         g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE, "%s: %s %s%s%s%s", what, user->by,
                     user->device ? "has it as '" : "needs it as a base",
