@@ -335,24 +335,34 @@ check_list(Check *check, const Frame *frame, KaNode *node)
     }
 }
 
-/* A bare value where a map is meant stands for the key that the row names. */
+/* The node becomes a map or list whose only child is what it was. */
+static void
+wrap(Check *check, KaNode *node, KaNodeType type, const char *key)
+{
+    KaNode *child = ka_node_new(check->tree, node->type);
+    *child = *node;
+    child->next = NULL;
+    node->type = type;
+    node->text = NULL;
+    node->first = node->last = NULL;
+    node->n_children = 0;
+    ka_node_link(node, key, child);
+}
+
+/* A bare value where a map is meant stands for the key that the row names, where a list is meant
+ * for its only item. */
 static void
 expand_brief(Check *check, const Frame *frame, KaNode *node)
 {
     const KaField *row = frame->rows->row;
-    if (!row || !row->brief || (node->type != KA_NODE_SCALAR && node->type != KA_NODE_LIST))
+    if (row->codec == &ka_list && node->type == KA_NODE_SCALAR)
+        wrap(check, node, KA_NODE_LIST, NULL);
+    if (row->codec != &ka_map || !row->brief ||
+        (node->type != KA_NODE_SCALAR && node->type != KA_NODE_LIST))
         return;
     const KaRows *rows = ka_rows_child(frame->rows, row->brief);
-    if (node->type == KA_NODE_LIST && rows->row->codec != &ka_list)
-        return;
-    KaNode *child = ka_node_new(check->tree, node->type);
-    *child = *node;
-    child->next = NULL;
-    node->type = KA_NODE_MAP;
-    node->text = NULL;
-    node->first = node->last = NULL;
-    node->n_children = 0;
-    ka_node_link(node, row->brief, child);
+    if (node->type == KA_NODE_SCALAR || rows->row->codec == &ka_list)
+        wrap(check, node, KA_NODE_MAP, row->brief);
 }
 
 /* A bare value where a list is meant is its only item. */
@@ -375,7 +385,7 @@ static void
 check_node(Check *check, const Frame *frame, KaNode *node, guint item_start)
 {
     const KaCodec *codec = frame->rows->row ? frame->rows->row->codec : &ka_map;
-    if (codec == &ka_map)
+    if (frame->up)
         expand_brief(check, frame, node);
     if (codec == &ka_list)
         expand_item(check, frame, node);

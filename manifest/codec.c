@@ -91,8 +91,8 @@ is_line(G_GNUC_UNUSED const KaCodec *codec, const char *text)
     return is_clean(text, "");
 }
 
-static gboolean
-is_word(G_GNUC_UNUSED const KaCodec *codec, const char *text)
+gboolean
+ka_codec_is_word(G_GNUC_UNUSED const KaCodec *codec, const char *text)
 {
     return *text && text[strspn(text, WORD_CHARACTERS "_.:+-")] == '\0';
 }
@@ -376,7 +376,7 @@ const KaCodec ka_name = {.name = "name",
                                     "[^ /\\\\'\"`<>&\\u0000-\\u001f\\u007f]$"};
 const KaCodec ka_word = {.name = "word",
                          .expected = "a word of letters, digits and _ . : + -",
-                         .is_canonical = is_word,
+                         .is_canonical = ka_codec_is_word,
                          .json_type = "string",
                          .pattern = "^[A-Za-z0-9_.:+-]+$"};
 const KaCodec ka_device = {.name = "device-name",

@@ -44,6 +44,8 @@ const char *ka_codec_canonical(const KaCodec *codec, const char *text);
 char *ka_codec_format(const KaCodec *codec, const char *canonical);
 /* NULL is absent, which equals only absent, and "no" where presence is the value. */
 gboolean ka_codec_equal(const KaCodec *codec, const char *a, const char *b);
+/* ka_word's is_canonical, for codecs of the same characters. */
+gboolean ka_codec_is_word(const KaCodec *codec, const char *text);
 /* For parse functions: sets the error that says what was expected and what was found (not of
  * secrets), and hint where it isn't NULL ("add a unit"). Always NULL. */
 char *ka_codec_refuse(const KaCodec *codec, const char *text, const char *hint, GError **error);

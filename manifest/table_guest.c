@@ -72,6 +72,7 @@ machine_equal(const KaCodec *codec, const char *a, const char *b)
 
 static const KaCodec machine = {.name = "machine",
                                 .expected = "a machine type such as q35",
+                                .is_canonical = ka_codec_is_word,
                                 .equal = machine_equal,
                                 .json_type = "string",
                                 .pattern = "^[A-Za-z0-9_.:+-]+$"};
