@@ -192,13 +192,13 @@ ka_apply(KaContext *context, const char *const *paths, gboolean remove)
         ka_complain(context, "--parallel-restarts and --shutdown-timeout want a positive number");
         return KA_EXIT_ERROR;
     }
-    g_autoptr(KaManifest) manifest = ka_context_load(context, paths);
-    if (!manifest)
-        return KA_EXIT_ERROR;
     g_auto(KaPlanOptions) options = {0};
     if (!ka_plan_options_read(context, &options, &error))
         return ka_complain_error(context, error);
     options.remove = remove;
+    g_autoptr(KaManifest) manifest = ka_context_load(context, paths);
+    if (!manifest)
+        return KA_EXIT_ERROR;
     Job job = {context, manifest, options, g_strv_contains(paths, "-")};
     return run_job(&job);
 }
@@ -212,21 +212,19 @@ run(KaContext *context, const char *const *arguments)
 const KaCommand ka_command_apply = {
     .name = "apply",
     .arguments = "[PATH…]",
-    .brief = "make the hosts match the manifests",
+    .brief = "Make the hosts match the manifests",
     .about = "Prints the plan, asks, does it and looks again. What hurts needs a word:\n"
              "  restart   a running guest goes down and comes up again\n"
              "  disrupt   others lose their connection\n"
              "  delete    an object or its data is lost\n"
              "  adopt     what others made is changed\n"
              "Without its word nothing at all is done and the exit status is 3. An apply that\n"
-             "was cut is finished by running it again.\n"
-             "\n"
-             "Examples:\n"
-             "  kvmapply apply\n"
-             "  kvmapply apply --yes --allow restart shop.yaml\n"
-             "  kvmapply apply --allow restart=guest/web,delete=disk/tmp\n"
-             "  kvmapply apply --yes --expect 5f0c9a1e    # what was approved, or nothing\n"
-             "  kvmapply apply --prune --allow delete     # also remove what is left over",
+             "was cut is finished by running it again.",
+    .examples = "  kvmapply apply\n"
+                "  kvmapply apply --yes --allow restart shop.yaml\n"
+                "  kvmapply apply --allow restart=guest/web,delete=disk/tmp\n"
+                "  kvmapply apply --yes --expect 5f0c9a1e    # what was approved, or nothing\n"
+                "  kvmapply apply --prune --allow delete     # also remove what is left over",
     .options = {ka_apply_option_entries, ka_plan_option_entries},
     .run = run,
 };

@@ -5,9 +5,10 @@
 
 #define DEFAULT_TIMEOUT_SECONDS 20
 
-static const KaCommand *const commands[] = {
-    &ka_command_validate, &ka_command_plan,   &ka_command_apply,   &ka_command_delete,
-    &ka_command_export,   &ka_command_schema, &ka_command_explain, &ka_command_version,
+const KaCommand *const ka_commands[] = {
+    &ka_command_validate, &ka_command_plan,    &ka_command_apply,
+    &ka_command_delete,   &ka_command_export,  &ka_command_schema,
+    &ka_command_explain,  &ka_command_version, NULL,
 };
 
 static struct {
@@ -27,12 +28,12 @@ count_verbose(const char *name G_GNUC_UNUSED,
     return TRUE;
 }
 
-static const GOptionEntry global_options[] = {
+const GOptionEntry ka_global_options[] = {
     {.long_name = "connect",
      .short_name = 'c',
      .arg = G_OPTION_ARG_FILENAME,
      .arg_data = &global.connect,
-     .description = "Host, where the manifest has none",
+     .description = "libvirt to use where no host is declared",
      .arg_description = "URI"},
     {.long_name = "quiet",
      .short_name = 'q',
@@ -53,22 +54,18 @@ static const GOptionEntry global_options[] = {
     {.long_name = "timeout",
      .arg = G_OPTION_ARG_INT,
      .arg_data = &global.timeout,
-     .description = "To connect to a host (20)",
+     .description = "How long to try to connect (20)",
      .arg_description = "SECONDS"},
     {.long_name = "help",
      .short_name = 'h',
      .arg = G_OPTION_ARG_NONE,
      .arg_data = &global.help,
      .description = "Show this help"},
-    {.long_name = NULL                                                 },
-};
-
-static const GOptionEntry top_options[] = {
     {.long_name = "version",
      .arg = G_OPTION_ARG_NONE,
      .arg_data = &global.version,
      .description = "Show the version"},
-    {.long_name = NULL},
+    {.long_name = NULL                                        },
 };
 
 void
@@ -131,42 +128,21 @@ ka_context_load(const KaContext *context, const char *const *paths)
 static GOptionContext *
 option_context_new(const KaCommand *command)
 {
-    GOptionContext *context = g_option_context_new(command ? command->arguments : "COMMAND …");
+    GOptionContext *context = g_option_context_new(NULL);
     g_option_context_set_help_enabled(context, FALSE);
     g_option_context_set_strict_posix(context, command == NULL);
     for (gsize i = 0; command && command->options[i]; i++)
         g_option_context_add_main_entries(context, command->options[i], NULL);
-    if (command == NULL)
-        g_option_context_add_main_entries(context, top_options, NULL);
-    GOptionGroup *group = g_option_group_new("global", "Everywhere:", "", NULL, NULL);
-    g_option_group_add_entries(group, global_options);
+    GOptionGroup *group = g_option_group_new("global", "", "", NULL, NULL);
+    g_option_group_add_entries(group, ka_global_options);
     g_option_context_add_group(context, group);
     return context;
-}
-
-static char *
-top_about(void)
-{
-    g_autoptr(GString) about = g_string_new("Commands:\n");
-    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-        g_string_append_printf(about, "  %-10s %s\n", commands[i]->name, commands[i]->brief);
-    g_string_append(
-        about, "\nPATH is a file, a folder or - (standard input); unsaid, the current folder.\n"
-               "kvmapply COMMAND --help tells more, with examples.");
-    return g_string_free(g_steal_pointer(&about), FALSE);
 }
 
 static KaExit
 show_help(const KaContext *context, const KaCommand *command)
 {
-    g_autoptr(GOptionContext) options = option_context_new(command);
-    g_autofree char *about = command ? g_strdup(command->about) : top_about();
-    g_autofree char *program = command ? g_strdup_printf("kvmapply %s", command->name) : NULL;
-    g_set_prgname(program ? program : "kvmapply");
-    g_option_context_set_summary(options, command ? command->brief
-                                                  : "Makes KVM hosts match YAML manifests.");
-    g_option_context_set_description(options, about);
-    g_autofree char *help = g_option_context_get_help(options, FALSE, NULL);
+    g_autofree char *help = ka_help(command);
     ka_terminal_write(&context->out, help);
     return KA_EXIT_DONE;
 }
@@ -189,8 +165,7 @@ complain_option(const KaContext *context,
     const char *help = command ? command->name : "";
     for (gsize i = 0; command && command->options[i]; i++)
         collect_options(names, command->options[i]);
-    collect_options(names, global_options);
-    collect_options(names, top_options);
+    collect_options(names, ka_global_options);
     for (; *arguments && g_error_matches(error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION);
          arguments++) {
         g_auto(GStrv) parts = g_strsplit(*arguments, "=", 2);
@@ -211,13 +186,14 @@ complain_option(const KaContext *context,
 static const KaCommand *
 find_command(const KaContext *context, const char *name)
 {
-    const char *names[G_N_ELEMENTS(commands)];
-    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
-        if (g_str_equal(commands[i]->name, name))
-            return commands[i];
-        names[i] = commands[i]->name;
+    const char *names[G_N_ELEMENTS(ka_commands)];
+    gsize n_names = 0;
+    for (const KaCommand *const *command = ka_commands; *command; command++) {
+        if (g_str_equal((*command)->name, name))
+            return *command;
+        names[n_names++] = (*command)->name;
     }
-    const char *nearest = ka_nearest(name, names, G_N_ELEMENTS(names));
+    const char *nearest = ka_nearest(name, names, n_names);
     if (nearest)
         ka_complain(context, "unknown command '%s'; did you mean '%s'?", name, nearest);
     else
@@ -275,6 +251,8 @@ run_command(KaContext *context, const KaCommand *command, char **arguments)
         return KA_EXIT_ERROR;
     if (global.help)
         return show_help(context, command);
+    if (global.version)
+        command = &ka_command_version;
     return command->run(context, (const char *const *)rest + 1);
 }
 

@@ -23,7 +23,8 @@ typedef struct {
     const char *name;
     const char *arguments; /* "[PATH…]" */
     const char *brief;     /* one line, lower case */
-    const char *about;     /* paragraphs of its help, then examples */
+    const char *about;     /* lines of its help */
+    const char *examples;  /* one a line, indented by two */
     const GOptionEntry
         *options[3]; /* its own and shared ones; NULL-terminated each; NULL: no more */
     KaExit (*run)(KaContext *context, const char *const *arguments);
@@ -37,6 +38,14 @@ extern const KaCommand ka_command_export;
 extern const KaCommand ka_command_schema;
 extern const KaCommand ka_command_explain;
 extern const KaCommand ka_command_version;
+
+/* Every command, in the order in which help lists them; NULL-terminated. */
+extern const KaCommand *const ka_commands[];
+/* Options before and after every command. */
+extern const GOptionEntry ka_global_options[];
+
+/* help.c: a command's help, or NULL: the program's. Caller frees. */
+char *ka_help(const KaCommand *command);
 
 /* The whole program; its exit status. */
 int ka_command_main(int argc, char **argv);

@@ -10,15 +10,13 @@ run(KaContext *context, const char *const *arguments)
 const KaCommand ka_command_delete = {
     .name = "delete",
     .arguments = "[PATH…]",
-    .brief = "remove what the manifests declare and the project owns",
+    .brief = "Remove what the manifests declare and the project owns",
     .about = "Prints what goes, asks and removes it; it needs the word delete. What has\n"
              "'protect: true' stays. What others made and kvmapply only adopted goes only when\n"
-             "it is named: --allow delete=KIND/NAME.\n"
-             "\n"
-             "Examples:\n"
-             "  kvmapply delete --allow delete\n"
-             "  kvmapply delete --target guest/web --allow delete=guest/web\n"
-             "  kvmapply plan --delete                     # only look",
+             "it is named: --allow delete=KIND/NAME.",
+    .examples = "  kvmapply delete --allow delete\n"
+                "  kvmapply delete --target guest/web --allow delete=guest/web\n"
+                "  kvmapply plan --delete                     # only look",
     .options = {ka_apply_option_entries, ka_plan_option_entries},
     .run = run,
 };

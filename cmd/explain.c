@@ -30,12 +30,10 @@ run(KaContext *context, const char *const *arguments)
 const KaCommand ka_command_explain = {
     .name = "explain",
     .arguments = "[FIELD…]",
-    .brief = "say what a field means",
-    .about = "A field is named by its path in a manifest, without the objects' names.\n"
-             "\n"
-             "Examples:\n"
-             "  kvmapply explain\n"
-             "  kvmapply explain guests\n"
-             "  kvmapply explain guests.memory.current guests.disks.cache",
+    .brief = "Say what a field means",
+    .about = "A field is named by its path in a manifest, without the objects' names.",
+    .examples = "  kvmapply explain\n"
+                "  kvmapply explain guests\n"
+                "  kvmapply explain guests.memory.current guests.disks.cache",
     .run = run,
 };

@@ -60,15 +60,13 @@ run(KaContext *context, const char *const *arguments)
 const KaCommand ka_command_export = {
     .name = "export",
     .arguments = "[KIND/NAME…]",
-    .brief = "write the manifest of what exists",
+    .brief = "Write the manifest of what exists",
     .about = "Writes everything that libvirt has, or the named objects and what they need, as a\n"
              "manifest that plans empty on the same host. What has no field of its own is under\n"
-             "xml:. Secrets are left out: placeholders say where they belong.\n"
-             "\n"
-             "Examples:\n"
-             "  kvmapply export > all.yaml\n"
-             "  kvmapply -c qemu+ssh://root@kvm1/system export -o kvm1.yaml\n"
-             "  kvmapply export guest/web network/lan",
+             "xml:. Secrets are left out: placeholders say where they belong.",
+    .examples = "  kvmapply export > all.yaml\n"
+                "  kvmapply -c qemu+ssh://root@kvm1/system export -o kvm1.yaml\n"
+                "  kvmapply export guest/web network/lan",
     .options = {options},
     .run = run,
 };

@@ -47,13 +47,13 @@ static KaExit
 show(const KaContext *context, const char *const *arguments, Format format)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(KaManifest) manifest = ka_context_load(context, arguments);
     g_auto(KaPlanOptions) plan_options = {0};
-    if (!manifest)
-        return KA_EXIT_ERROR;
     if (!ka_plan_options_read(context, &plan_options, &error))
         return ka_complain_error(context, error);
     plan_options.remove = given.remove;
+    g_autoptr(KaManifest) manifest = ka_context_load(context, arguments);
+    if (!manifest)
+        return KA_EXIT_ERROR;
     g_autoptr(KaPlan) plan = ka_plan_new(manifest, &ka_drivers, &plan_options, &error);
     if (!plan)
         return ka_complain_error(context, error);
@@ -83,19 +83,17 @@ run(KaContext *context, const char *const *arguments)
 const KaCommand ka_command_plan = {
     .name = "plan",
     .arguments = "[PATH…]",
-    .brief = "print what apply would do",
+    .brief = "Print what apply would do",
     .about = "Looks at every host and prints what differs from the manifests, how each change\n"
              "takes effect (live, at next boot, by a restart), the words it needs and its\n"
              "digest. Changes nothing.\n"
              "\n"
              "  +  comes      ~  changes     -  goes         ±  is replaced\n"
-             "  =  waits or needs nothing    ?  can't be told\n"
-             "\n"
-             "Examples:\n"
-             "  kvmapply plan\n"
-             "  kvmapply plan --target guest/web shop.yaml\n"
-             "  kvmapply plan --format markdown >> comment.md\n"
-             "  kvmapply plan --detailed-exitcode; [ $? = 2 ] && echo drift",
+             "  =  waits or needs nothing    ?  can't be told",
+    .examples = "  kvmapply plan\n"
+                "  kvmapply plan --target guest/web shop.yaml\n"
+                "  kvmapply plan --format markdown >> comment.md\n"
+                "  kvmapply plan --detailed-exitcode; [ $? = 2 ] && echo drift",
     .options = {options, ka_plan_option_entries},
     .run = run,
 };

@@ -17,12 +17,10 @@ run(KaContext *context, const char *const *arguments)
 const KaCommand ka_command_schema = {
     .name = "schema",
     .arguments = "",
-    .brief = "print the JSON Schema of a manifest",
-    .about = "For editors that complete and check as you type.\n"
-             "\n"
-             "Examples:\n"
-             "  kvmapply schema > kvmapply.schema.json\n"
-             "  # first line of a manifest, for editors with yaml-language-server:\n"
-             "  # yaml-language-server: $schema=kvmapply.schema.json",
+    .brief = "Print the JSON Schema of a manifest",
+    .about = "For editors that complete and check as you type.",
+    .examples = "  kvmapply schema > kvmapply.schema.json\n"
+                "  # first line of a manifest, for editors with yaml-language-server:\n"
+                "  # yaml-language-server: $schema=kvmapply.schema.json",
     .run = run,
 };

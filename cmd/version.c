@@ -16,7 +16,9 @@ run(KaContext *context, const char *const *arguments G_GNUC_UNUSED)
 const KaCommand ka_command_version = {
     .name = "version",
     .arguments = "",
-    .brief = "print the versions of kvmapply and libvirt",
-    .about = "Examples:\n  kvmapply version\n  kvmapply --version -q",
+    .brief = "Print the versions of kvmapply and libvirt",
+    .about = "Useful in a report of a bug.",
+    .examples = "  kvmapply version\n"
+                "  kvmapply --version -q",
     .run = run,
 };
