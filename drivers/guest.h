@@ -106,6 +106,7 @@ ka_guest_change(KaHost *host, KaAction *action, const KaProgress *progress, GErr
 char *ka_guest_xml(KaHost *host, const KaObject *object, gboolean placeholders, GError **error);
 /* Declared disks that the object names: borrowed name → KaObject. Caller unrefs. */
 GHashTable *ka_guest_declared_disks(const KaObject *object);
-/* Paths that the record must keep on owning so that a crash between define and start can be told.
- */
+/* An owned path of no row: the guest was defined and is yet to be started for the first time. */
 #define KA_GUEST_UNSTARTED "ka-start"
+/* Takes that path out of the guest's record. */
+gboolean ka_guest_started(virDomainPtr domain, GError **error);

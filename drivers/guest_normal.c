@@ -217,9 +217,23 @@ normalise_device(xmlNode *device)
     }
 }
 
+/* What a running guest has is named as it is there. */
+static void
+denormalise_live_names(xmlNode *device)
+{
+    const char *alias = ka_attribute(device, "ka-alias");
+    const char *websocket = ka_attribute(device, "ka-websocket");
+
+    if (alias)
+        ka_attribute_set(ka_element_child(device, "alias"), "name", alias);
+    if (websocket && ka_attribute_is(device, "websocket", "-1"))
+        ka_attribute_set(device, "websocket", websocket);
+}
+
 static void
 denormalise_device(xmlNode *device)
 {
+    denormalise_live_names(device);
     if (ka_element_is(device, "graphics"))
         denormalise_graphics(device);
     const char *name = ka_element_is(device, "controller") ? ka_attribute(device, "ka-name") : NULL;
@@ -403,8 +417,11 @@ name_live_nics(xmlNode *live, const xmlNode *config)
         g_autofree char *mac = ka_place_get(nic, "mac/@address", FALSE);
         g_autofree char *alias = ka_place_get(nic, "alias/@name", FALSE);
         xmlNode *twin = mac ? find_nic(live, mac) : NULL;
-        if (twin && alias)
-            ka_place_set(twin, "alias/@name", alias, FALSE, NULL);
+        const char *own = ka_attribute(ka_element_child(twin, "alias"), "name");
+        if (!twin || !alias || g_strcmp0(alias, own) == 0)
+            continue;
+        ka_attribute_set(twin, "ka-alias", own);
+        ka_place_set(twin, "alias/@name", alias, FALSE, NULL);
     }
 }
 
@@ -427,6 +444,20 @@ restore_cpu(xmlNode *live, const xmlNode *config)
     }
 }
 
+/* -1 asks for any port; a start writes the one it chose. */
+static void
+restore_websocket(xmlNode *graphics, const xmlNode *config_devices)
+{
+    ka_for_children(twin, config_devices, "graphics")
+    {
+        if (!ka_attribute_is(twin, "type", ka_attribute(graphics, "type")) ||
+            !ka_attribute_is(twin, "websocket", "-1") || !ka_attribute(graphics, "websocket"))
+            continue;
+        ka_attribute_set(graphics, "ka-websocket", ka_attribute(graphics, "websocket"));
+        ka_attribute_set(graphics, "websocket", "-1");
+    }
+}
+
 void
 ka_guest_normalise_live(KaDocument *live, const KaDocument *config)
 {
@@ -439,15 +470,7 @@ ka_guest_normalise_live(KaDocument *live, const KaDocument *config)
     if (!devices || !config_devices)
         return;
     name_live_nics(devices, config_devices);
-    ka_for_children(graphics, devices, "graphics")
-    {
-        if (ka_attribute(graphics, "websocket"))
-            ka_for_children(
-                twin, config_devices,
-                "graphics") if (ka_attribute_is(twin, "type", ka_attribute(graphics, "type")) &&
-                                ka_attribute_is(twin, "websocket", "-1"))
-                ka_attribute_set(graphics, "websocket", "-1");
-    }
+    ka_for_children(graphics, devices, "graphics") restore_websocket(graphics, config_devices);
 }
 
 void

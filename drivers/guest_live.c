@@ -1,0 +1,369 @@
+#include "drivers/element.h"
+#include "drivers/guest.h"
+
+#define POLL_US (200 * G_TIME_SPAN_MILLISECOND)
+
+typedef gboolean (*Set)(KaGuestLive *change, const KaChange *what, GError **error);
+
+static const char *
+text_of(const KaChange *what)
+{
+    return what->to && what->to->type == KA_NODE_SCALAR ? what->to->text : NULL;
+}
+
+static gboolean
+result(const KaGuestLive *change, int code, const KaChange *what, GError **error)
+{
+    return code >= 0 || ka_libvirt_error(error, "guest '%s': %s", change->action->name, what->path);
+}
+
+/* --- values --- */
+
+static gboolean
+set_title(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    int type = g_str_equal(what->path, "title") ? VIR_DOMAIN_METADATA_TITLE
+                                                : VIR_DOMAIN_METADATA_DESCRIPTION;
+
+    return result(change,
+                  virDomainSetMetadata(change->domain, type, text_of(what), NULL, NULL,
+                                       VIR_DOMAIN_AFFECT_LIVE),
+                  what, error);
+}
+
+/* Taking a vcpu away is a request: where the guest doesn't answer in time it stays pending. */
+static gboolean
+set_vcpus(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    const char *text = text_of(what);
+    guint count = text ? (guint)g_ascii_strtoull(text, NULL, 10) : 1;
+    int now = virDomainGetVcpusFlags(change->domain, VIR_DOMAIN_AFFECT_LIVE);
+
+    if (virDomainSetVcpusFlags(change->domain, count, VIR_DOMAIN_AFFECT_LIVE) == 0)
+        return TRUE;
+    gboolean unplug = now > 0 && count < (guint)now;
+    return (unplug && (ka_libvirt_code() == VIR_ERR_OPERATION_TIMEOUT ||
+                       ka_libvirt_code() == VIR_ERR_OPERATION_FAILED)) ||
+           result(change, -1, what, error);
+}
+
+static gboolean
+set_memory(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    const char *text = text_of(what);
+
+    return !text || result(change,
+                           virDomainSetMemoryFlags(change->domain,
+                                                   (unsigned long)g_ascii_strtoull(text, NULL, 10),
+                                                   VIR_DOMAIN_AFFECT_LIVE),
+                           what, error);
+}
+
+static gboolean
+set_shares(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    virTypedParameterPtr parameters = NULL;
+    int n_parameters = 0, capacity = 0;
+    const char *text = text_of(what);
+
+    if (!text)
+        return TRUE;
+    virTypedParamsAddULLong(&parameters, &n_parameters, &capacity, VIR_DOMAIN_SCHEDULER_CPU_SHARES,
+                            g_ascii_strtoull(text, NULL, 10));
+    int code = virDomainSetSchedulerParametersFlags(change->domain, parameters, n_parameters,
+                                                    VIR_DOMAIN_AFFECT_LIVE);
+    virTypedParamsFree(parameters, n_parameters);
+    return result(change, code, what, error);
+}
+
+/* "0-3,^2" as a bit map; NULL: all CPUs. */
+static guchar *
+cpu_map(const char *text, int n_cpus)
+{
+    guchar *map = g_malloc0((gsize)VIR_CPU_MAPLEN(n_cpus));
+    g_auto(GStrv) parts = g_strsplit(text ? text : "", ",", -1);
+
+    for (int cpu = 0; !text && cpu < n_cpus; cpu++)
+        VIR_USE_CPU(map, cpu);
+    for (char **part = parts; *part && **part; part++) {
+        char *end = NULL;
+        gboolean out = **part == '^';
+        guint64 first = g_ascii_strtoull(*part + out, &end, 10);
+        guint64 last = *end == '-' ? g_ascii_strtoull(end + 1, NULL, 10) : first;
+        for (guint64 cpu = first; cpu <= last && cpu < (guint64)n_cpus; cpu++) {
+            if (out)
+                map[cpu / 8] = (guchar)(map[cpu / 8] & ~(1U << (cpu % 8)));
+            else
+                VIR_USE_CPU(map, cpu);
+        }
+    }
+    return map;
+}
+
+static gboolean
+set_pin(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    g_auto(GStrv) keys = ka_path_split(what->path);
+    const KaNode *leaf =
+        what->to && what->to->type == KA_NODE_MAP ? ka_node_get(what->to, "cpuset") : what->to;
+    const char *text = leaf && leaf->type == KA_NODE_SCALAR ? leaf->text : NULL;
+    int n_cpus = virNodeGetCPUMap(virDomainGetConnect(change->domain), NULL, NULL, 0);
+
+    if (n_cpus < 0)
+        return result(change, -1, what, error);
+    g_autofree guchar *map = cpu_map(text, n_cpus);
+    int length = VIR_CPU_MAPLEN(n_cpus);
+    int code =
+        g_str_equal(keys[1], "emulator-pin")
+            ? virDomainPinEmulator(change->domain, map, length, VIR_DOMAIN_AFFECT_LIVE)
+            : virDomainPinVcpuFlags(change->domain, (guint)g_ascii_strtoull(keys[2], NULL, 10), map,
+                                    length, VIR_DOMAIN_AFFECT_LIVE);
+    return result(change, code, what, error);
+}
+
+/* --- devices --- */
+
+static char *
+dump(xmlNode *element)
+{
+    xmlBuffer *buffer = xmlBufferCreate();
+
+    xmlNodeDump(buffer, element->doc, element, 0, 0);
+    char *text = g_strdup((const char *)xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    return text;
+}
+
+static gboolean
+attach(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    xmlNode *element = g_hash_table_lookup(change->elements, what->path);
+
+    if (!element)
+        return TRUE;
+    g_autofree char *text = dump(element);
+    return result(change, virDomainAttachDeviceFlags(change->domain, text, VIR_DOMAIN_AFFECT_LIVE),
+                  what, error);
+}
+
+static gboolean
+has_alias(virDomainPtr domain, const char *alias)
+{
+    g_autofree char *element = g_strdup_printf("<alias name='%s'/>", alias);
+    char *xml = virDomainGetXMLDesc(domain, 0);
+    gboolean there = xml && strstr(xml, element);
+
+    free(xml);
+    return there;
+}
+
+/* What the record owns of an item that is still plugged in, so that the next run asks again. */
+static void
+keep_owned(KaGuestLive *change, const char *path)
+{
+    GHashTable *owned =
+        change->action->actual->record ? change->action->actual->record->owned : NULL;
+    GHashTableIter iter;
+    gpointer key;
+    gsize length = strlen(path);
+
+    if (!owned)
+        return;
+    g_hash_table_iter_init(&iter, owned);
+    while (g_hash_table_iter_next(&iter, &key, NULL)) {
+        const char *other = key;
+        if (strncmp(other, path, length) == 0 && (other[length] == '.' || !other[length]))
+            g_hash_table_add(change->waiting, g_strdup(other));
+    }
+}
+
+/* The guest lets go when it likes, or never: then the change stays pending. */
+static gboolean
+wait_for_removal(KaGuestLive *change, const KaChange *what, const char *alias, GError **error)
+{
+    gint64 begin = g_get_monotonic_time();
+    guint timeout = change->progress->timeout_seconds;
+
+    while (has_alias(change->domain, alias)) {
+        guint64 waited = (guint64)((g_get_monotonic_time() - begin) / G_TIME_SPAN_SECOND);
+        if (g_cancellable_is_cancelled(change->progress->cancel)) {
+            g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CANCELLED,
+                        "interrupted while the guest lets go of %s", what->path);
+            return FALSE;
+        }
+        if (waited >= timeout) {
+            keep_owned(change, what->path);
+            return TRUE;
+        }
+        ka_progress_step(change->progress, change->action, "waiting for the guest to let go",
+                         waited, timeout, "s");
+        g_usleep(POLL_US);
+    }
+    return TRUE;
+}
+
+static gboolean
+detach(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    xmlNode *element = ka_document_item(change->live, what->path, NULL);
+    const char *own = ka_attribute(element, "ka-alias");
+    const char *name = ka_attribute(ka_element_child(element, "alias"), "name");
+    g_autofree char *alias = g_strdup(own ? own : name);
+
+    if (!alias)
+        return TRUE; /* it isn't there */
+    if (virDomainDetachDeviceAlias(change->domain, alias, VIR_DOMAIN_AFFECT_LIVE) < 0 &&
+        ka_libvirt_code() != VIR_ERR_DEVICE_MISSING && has_alias(change->domain, alias)) {
+        /* A request that is already under way is refused. */
+        if (!what->pending)
+            return result(change, -1, what, error);
+    }
+    return wait_for_removal(change, what, alias, error);
+}
+
+static gboolean
+plug(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    gboolean wanted = what->to && what->to->type != KA_NODE_NULL;
+
+    return wanted ? attach(change, what, error) : detach(change, what, error);
+}
+
+/* The item that a leaf belongs to: "nics.lan" of "nics.lan.link". Caller frees. */
+static char *
+item_of(const char *path)
+{
+    g_auto(GStrv) keys = ka_path_split(path);
+    g_autofree char *branch = ka_path_append(NULL, keys[0]);
+
+    return keys[1] ? ka_path_append(branch, keys[1]) : g_strdup(path);
+}
+
+/* All changed values of one device at once: libvirt takes whole devices. */
+static gboolean
+update(KaGuestLive *change, const KaChange *what, GError **error)
+{
+    g_autofree char *item = item_of(what->path);
+    g_autoptr(GPtrArray) together = g_ptr_array_new();
+    KaDocument copy = {xmlCopyDoc(change->live->xml, 1), change->live->rows};
+
+    for (guint i = 0; i < change->action->changes->len; i++) {
+        KaChange *other = g_ptr_array_index(change->action->changes, i);
+        g_autofree char *other_item = item_of(other->path);
+        if (other->way == KA_LIVE && g_str_equal(item, other_item))
+            g_ptr_array_add(together, other);
+    }
+    gboolean first = g_ptr_array_index(together, 0) == what;
+    gboolean done = !first;
+    if (first && ka_document_patch(&copy, change->form->want, together, TRUE, error)) {
+        xmlNode *element = ka_document_item(&copy, item, NULL);
+        done = ka_guest_denormalise(&copy, change->form, error);
+        g_autofree char *text = done && element ? dump(element) : NULL;
+        if (text)
+            done = result(change,
+                          virDomainUpdateDeviceFlags(change->domain, text, VIR_DOMAIN_AFFECT_LIVE),
+                          what, error);
+    }
+    xmlFreeDoc(copy.xml);
+    return done;
+}
+
+/* --- all of them --- */
+
+static const struct {
+    const char *key; /* of the row */
+    Set set;
+} setters[] = {
+    {"title",              set_title },
+    {"description",        set_title },
+    {"vcpus.current",      set_vcpus },
+    {"vcpus.shares",       set_shares},
+    {"vcpus.emulator-pin", set_pin   },
+    {"vcpus.pin.*",        set_pin   },
+    {"vcpus.pin.*.cpuset", set_pin   },
+    {"memory.current",     set_memory},
+    {"agent",              NULL      },
+    {"state",              NULL      },
+    {"autostart",          NULL      },
+    {"protect",            NULL      },
+};
+
+/* The row's own way, else the generic one: items are plugged, values of items updated. */
+static Set
+setter_of(const KaField *row)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(setters); i++)
+        if (g_str_equal(setters[i].key, row->key))
+            return setters[i].set;
+    if (g_str_has_suffix(row->key, ".*"))
+        return plug;
+    return strstr(row->key, ".*.") ? update : NULL;
+}
+
+static gboolean
+has_address(const xmlNode *devices, const xmlNode *address)
+{
+    g_autofree char *text = NULL;
+    xmlNode *twin = xmlDocCopyNode((xmlNode *)(guintptr)address, devices->doc, 1);
+    gboolean found = FALSE;
+
+    text = dump(twin);
+    xmlFreeNode(twin);
+    ka_for_children(device, devices, NULL)
+    {
+        xmlNode *other = ka_element_child(device, "address");
+        g_autofree char *other_text = other ? dump(other) : NULL;
+        found |= g_strcmp0(text, other_text) == 0;
+    }
+    return found;
+}
+
+/* A device has one address: the one that it got now, unless a device that waits for the next boot
+ * has it. */
+static void
+copy_address(KaGuestLive *change, const KaDocument *live, const char *path)
+{
+    xmlNode *element = g_hash_table_lookup(change->elements, path);
+    const xmlNode *twin = ka_document_item(live, path, NULL);
+    xmlNode *address = ka_element_child(twin, "address");
+
+    if (!element || !address || ka_element_child(element, "address") ||
+        has_address(element->parent, address))
+        return;
+    xmlAddChild(element, xmlDocCopyNode(address, element->doc, 1));
+}
+
+static gboolean
+copy_addresses(KaGuestLive *change, GError **error)
+{
+    char *text = virDomainGetXMLDesc(change->domain, VIR_DOMAIN_XML_SECURE);
+
+    if (!text)
+        return ka_libvirt_error(error, "guest '%s'", change->action->name);
+    g_autoptr(KaDocument) live = ka_document_parse(change->live->rows, text, error);
+    free(text);
+    if (!live)
+        return FALSE;
+    ka_guest_normalise(live, change->form, &(KaGuestFacts){NULL, NULL, NULL});
+    GHashTableIter iter;
+    gpointer path;
+    g_hash_table_iter_init(&iter, change->elements);
+    while (g_hash_table_iter_next(&iter, &path, NULL))
+        copy_address(change, live, path);
+    return TRUE;
+}
+
+gboolean
+ka_guest_change_live(KaGuestLive *change, GError **error)
+{
+    gboolean plugged = FALSE;
+
+    for (guint i = 0; i < change->action->changes->len; i++) {
+        const KaChange *what = g_ptr_array_index(change->action->changes, i);
+        Set set = what->way == KA_LIVE || what->way == KA_GUEST ? setter_of(what->row) : NULL;
+        if (set && !set(change, what, error))
+            return FALSE;
+        plugged |= set == plug;
+    }
+    return !plugged || copy_addresses(change, error);
+}
