@@ -158,38 +158,26 @@ check_vdi(const Image *image, guint64 *ret_size, GError **error)
     return LE32(76) == 1 || LE32(76) == 2 || refuse(image, error, "is a difference to a parent");
 }
 
-#define VPC_FOOTER 512
-
-/* Dynamic ones have a copy of the footer at the beginning, which counts; fixed ones have none. */
-static gboolean
-read_vpc(const Image *image, guint8 footer[VPC_FOOTER])
-{
-    guint64 at = begins(image, 0, "conectix", 8) ? 0 : image->length - VPC_FOOTER;
-
-    return image->length >= VPC_FOOTER &&
-           pread(image->fd, footer, VPC_FOOTER, (off_t)at) == VPC_FOOTER &&
-           memcmp(footer, "conectix", 8) == 0;
-}
-
+/* A fixed one has its header at the end alone: QEMU and libvirt take that for raw, and so does
+ * this. */
 static gboolean
 is_vpc(const Image *image)
 {
-    guint8 footer[VPC_FOOTER];
-
-    return read_vpc(image, footer);
+    return begins(image, 0, "conectix", 8);
 }
 
 static gboolean
 check_vpc(const Image *image, guint64 *ret_size, GError **error)
 {
-    guint8 footer[VPC_FOOTER] = {0};
-    const Image last = {.head = footer};
-    guint64 type = 0;
+    *ret_size = BE64(48);
+    return BE32(60) == 2 || BE32(60) == 3 || refuse(image, error, "is a difference to a parent");
+}
 
-    read_vpc(image, footer);
-    type = number(&last, 60, 4, TRUE);
-    *ret_size = number(&last, 48, 8, TRUE);
-    return type == 2 || type == 3 || refuse(image, error, "is a difference to a parent");
+/* libvirt takes what has this mark for iso, whatever it was made as. */
+static gboolean
+is_iso(const Image *image)
+{
+    return begins(image, 32769, "CD001", 5);
 }
 
 static gboolean
@@ -208,7 +196,7 @@ static const Format formats[] = {
     {"vdi",   is_vdi,   check_vdi  },
     {"vpc",   is_vpc,   check_vpc  },
     {"raw",   NULL,     check_raw  },
-    {"iso",   NULL,     check_raw  },
+    {"iso",   is_iso,   check_raw  },
 };
 
 static const Format *
