@@ -84,7 +84,7 @@ cpu_map(const char *text, int n_cpus)
     g_auto(GStrv) parts = g_strsplit(text ? text : "", ",", -1);
 
     for (int cpu = 0; !text && cpu < n_cpus; cpu++)
-        VIR_USE_CPU(map, cpu);
+        map[cpu / 8] |= (guchar)(1U << (cpu % 8));
     for (char **part = parts; *part && **part; part++) {
         char *end = NULL;
         gboolean out = **part == '^';
@@ -92,9 +92,9 @@ cpu_map(const char *text, int n_cpus)
         guint64 last = *end == '-' ? g_ascii_strtoull(end + 1, NULL, 10) : first;
         for (guint64 cpu = first; cpu <= last && cpu < (guint64)n_cpus; cpu++) {
             if (out)
-                map[cpu / 8] = (guchar)(map[cpu / 8] & ~(1U << (cpu % 8)));
+                map[cpu / 8] &= (guchar)~(1U << (cpu % 8));
             else
-                VIR_USE_CPU(map, cpu);
+                map[cpu / 8] |= (guchar)(1U << (cpu % 8));
         }
     }
     return map;
