@@ -27,7 +27,9 @@ stops(const KaAction *action)
 static gboolean
 restarts(const KaAction *action)
 {
-    for (guint i = 0; action->actual->active && !stops(action) && i < action->changes->len; i++) {
+    if (action->verb != KA_CHANGE || !action->actual->active || stops(action))
+        return FALSE;
+    for (guint i = 0; i < action->changes->len; i++) {
         const KaChange *change = g_ptr_array_index(action->changes, i);
         if (change->way == KA_RESTART && !change->pending)
             return TRUE;
@@ -218,14 +220,14 @@ static gboolean
 set_autostart(virNetworkPtr handle, const KaDocument *document, GError **error)
 {
     g_autofree char *autostart = ka_document_get(document, "autostart");
+    const char *name = virNetworkGetName(handle);
     int now = 0;
 
     if (!autostart || (virNetworkGetAutostart(handle, &now) == 0 &&
                        now == (g_str_equal(autostart, "yes") ? 1 : 0)))
         return TRUE;
     return virNetworkSetAutostart(handle, g_str_equal(autostart, "yes")) == 0 ||
-           ka_libvirt_error(error, "can't set autostart of network '%s'",
-                            virNetworkGetName(handle));
+           ka_libvirt_error(error, "can't set autostart of network '%s'", name);
 }
 
 static gboolean
@@ -236,21 +238,30 @@ wants_active(const KaDocument *document)
     return g_strcmp0(state, "active") == 0;
 }
 
+/* From a document rather than from the definition: that one says that there is more to do. */
 static gboolean
-start(virNetworkPtr handle, GError **error)
+start(virNetworkPtr handle, const KaDocument *document, GError **error)
 {
-    return virNetworkIsActive(handle) == 1 || virNetworkCreate(handle) == 0 ||
+    const char *name = virNetworkGetName(handle); /* asked later, it would reset the error */
+    g_autofree char *text = ka_document_format(document);
+
+    if (virNetworkIsActive(handle) == 1)
+        return TRUE;
+    g_autoptr(virNetwork) started = virNetworkCreateXML(virNetworkGetConnect(handle), text);
+    return started ||
            ka_libvirt_error(error,
                             "network '%s' is defined but can't be started (the next apply tries "
                             "again)",
-                            virNetworkGetName(handle));
+                            name);
 }
 
 static gboolean
 stop(virNetworkPtr handle, GError **error)
 {
+    const char *name = virNetworkGetName(handle);
+
     return virNetworkIsActive(handle) != 1 || virNetworkDestroy(handle) == 0 ||
-           ka_libvirt_error(error, "can't stop network '%s'", virNetworkGetName(handle));
+           ka_libvirt_error(error, "can't stop network '%s'", name);
 }
 
 /* Defines, starts, and tells by a mark until then that there is more to do. */
@@ -266,17 +277,21 @@ bring_up(KaHost *host,
     g_autoptr(virNetwork) handle = define(host, document, action->name, error);
     if (!handle)
         return FALSE;
+    /* With the bridge and the MAC that libvirt chose: asked again, it would choose others. */
+    g_autoptr(KaDocument) chosen = ka_network_half(handle, VIR_NETWORK_XML_INACTIVE, NULL, error);
+    if (!chosen)
+        return FALSE;
+    ka_network_mark(chosen, NULL);
     g_autofree char *bridge = own_bridge(handle);
     if ((restarts(action) && !stop(handle, error)) || !set_autostart(handle, document, error) ||
-        !start(handle, error))
+        !start(handle, chosen, error))
         return FALSE;
     if (!bridge)
         bridge = own_bridge(handle);
     /* Nobody can be on a network that has only just been made. */
     if (action->verb == KA_CHANGE && !ka_network_plug_back(handle, bridge, action, progress, error))
         return FALSE;
-    ka_network_mark(document, NULL);
-    g_autoptr(virNetwork) finished = define(host, document, action->name, error);
+    g_autoptr(virNetwork) finished = define(host, chosen, action->name, error);
     return finished != NULL;
 }
 

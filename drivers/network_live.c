@@ -106,20 +106,19 @@ static gboolean
 look_into(gpointer domain, gpointer data, GError **error)
 {
     Search *search = data;
+    const char *name = virDomainGetName(domain);
     char *text = virDomainGetXMLDesc(domain, 0);
     g_autoptr(xmlDoc) xml = text ? ka_xml_parse(text) : NULL;
 
     free(text);
-    if (!xml) {
-        /* It may just have gone. */
-        return virDomainIsActive(domain) != 1 ||
-               ka_libvirt_error(error, "can't read guest '%s'", virDomainGetName(domain));
-    }
+    if (!xml)
+        return ka_libvirt_code() == VIR_ERR_NO_DOMAIN || /* it has just gone */
+               ka_libvirt_error(error, "can't read guest '%s'", name);
     xmlNode *root = xmlDocGetRootElement(xml);
     g_autoptr(GPtrArray) interfaces = ka_place_select(root, "devices/interface");
     g_autofree char *project = record_project(root);
     for (guint i = 0; i < interfaces->len; i++)
-        look_at(search, virDomainGetName(domain), g_ptr_array_index(interfaces, i), project);
+        look_at(search, name, g_ptr_array_index(interfaces, i), project);
     return TRUE;
 }
 
@@ -184,12 +183,13 @@ ka_network_guests(const GPtrArray *plugs)
 static GHashTable *
 ports_of(virNetworkPtr network, GError **error)
 {
+    const char *name = virNetworkGetName(network);
     GHashTable *ports = NULL;
     virNetworkPortPtr *list = NULL;
     int n = virNetworkListAllPorts(network, &list, 0);
 
     if (n < 0) {
-        ka_libvirt_error(error, "can't list the ports of network '%s'", virNetworkGetName(network));
+        ka_libvirt_error(error, "can't list the ports of network '%s'", name);
         return NULL;
     }
     ports = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -230,10 +230,13 @@ move(virConnectPtr conn, const KaPlug *plug, GError **error)
         if (!ways[i] ||
             (domain && virDomainUpdateDeviceFlags(domain, ways[i], VIR_DOMAIN_AFFECT_LIVE) == 0))
             continue;
+        g_autoptr(GError) failure = NULL;
+        ka_libvirt_error(&failure, "guest '%s' can't be plugged in again", plug->guest);
         /* A guest that went off needs no plug. */
         if (!domain || virDomainIsActive(domain) != 1)
             return TRUE;
-        return ka_libvirt_error(error, "guest '%s' can't be plugged in again", plug->guest);
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return FALSE;
     }
     return TRUE;
 }
@@ -243,10 +246,10 @@ static GPtrArray *
 outside(virNetworkPtr network, const char *bridge, gboolean of_bridge, GError **error)
 {
     g_autoptr(GPtrArray) plugs = ka_network_plugs(network, bridge, error);
-    g_autoptr(GHashTable) ports = plugs ? ports_of(network, error) : NULL;
+    g_autoptr(GHashTable) ports = plugs && plugs->len ? ports_of(network, error) : NULL;
 
     if (!ports)
-        return NULL;
+        return plugs && !plugs->len ? g_steal_pointer(&plugs) : NULL;
     for (guint i = plugs->len; i-- > 0;) {
         const KaPlug *plug = g_ptr_array_index(plugs, i);
         gboolean inside =

@@ -27,12 +27,16 @@ ka_network_rows(void)
 KaDocument *
 ka_network_half(virNetworkPtr handle, guint flags, char **ret_text, GError **error)
 {
+    const char *name = virNetworkGetName(handle); /* asked later, it would reset the error */
     char *xml = virNetworkGetXMLDesc(handle, flags);
-    g_autofree char *text = g_strdup(xml);
 
+    /* The test driver knows one half only. */
+    if (!xml && flags && ka_libvirt_code() == VIR_ERR_INVALID_ARG)
+        xml = virNetworkGetXMLDesc(handle, 0);
+    g_autofree char *text = g_strdup(xml);
     free(xml);
     if (!text) {
-        ka_libvirt_error(error, "can't read network '%s'", virNetworkGetName(handle));
+        ka_libvirt_error(error, "can't read network '%s'", name);
         return NULL;
     }
     KaDocument *document = ka_document_parse(ka_network_rows(), text, error);
@@ -184,6 +188,20 @@ add_residual(const KaDocument *document, const char *name, KaTree *tree, GError 
     return TRUE;
 }
 
+static void
+drop_record(xmlNode *root)
+{
+    xmlNode *metadata = ka_xml_child(root, "metadata");
+    g_autoptr(GPtrArray) records = ka_place_select(root, "metadata/" KA_RECORD_PREFIX ":record");
+
+    for (guint i = 0; i < records->len; i++) {
+        xmlUnlinkNode(g_ptr_array_index(records, i));
+        xmlFreeNode(g_ptr_array_index(records, i));
+    }
+    if (metadata && !metadata->children)
+        ka_xml_drop(root, "metadata");
+}
+
 /* All fields, for export; our own record is none. */
 static KaTree *
 read_export(virNetworkPtr handle, const KaNetwork *network, const KaRecord *record, GError **error)
@@ -192,7 +210,7 @@ read_export(virNetworkPtr handle, const KaNetwork *network, const KaRecord *reco
     g_autoptr(KaTree) tree = NULL;
 
     ka_network_mark(network->config, NULL);
-    ka_place_clear(root, "metadata/" KA_RECORD_PREFIX ":record");
+    drop_record(root);
     ka_network_present(network->config, network, record && record->protect);
     tree = ka_document_read(network->config, NULL, NULL, error);
     if (!tree)

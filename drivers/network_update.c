@@ -50,6 +50,8 @@ send(virNetworkPtr network,
      GPtrArray *b,
      GError **error)
 {
+    const char *name = virNetworkGetName(network); /* asked later, it would reset the error */
+
     for (guint i = 0; i < a->len; i++) {
         const char *text = g_ptr_array_index(a, i);
         if (g_ptr_array_find_with_equal_func(b, text, g_str_equal, NULL))
@@ -59,7 +61,7 @@ send(virNetworkPtr network,
             return ka_libvirt_error(error, "can't %s %s of the running network '%s': %s",
                                     command == VIR_NETWORK_UPDATE_COMMAND_DELETE ? "take away"
                                                                                  : "add",
-                                    sections[section].what, virNetworkGetName(network), text);
+                                    sections[section].what, name, text);
     }
     return TRUE;
 }
