@@ -74,11 +74,19 @@ find_meaning(const virError *failure)
     return NULL;
 }
 
+static GPrivate kept = G_PRIVATE_INIT((GDestroyNotify)virFreeError);
+
+void
+ka_libvirt_keep(void)
+{
+    g_private_replace(&kept, virSaveLastError());
+}
+
 gboolean
-ka_libvirt_error(GError **error, const char *format, ...)
+ka_libvirt_error_kept(GError **error, const char *format, ...)
 {
     static const virError unsaid = {0};
-    const virError *failure = virGetLastError();
+    const virError *failure = g_private_get(&kept);
     const Meaning *meaning = NULL;
     g_autofree char *what = NULL;
     va_list arguments;

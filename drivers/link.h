@@ -95,7 +95,11 @@ char *ka_mark_uuid(const char *project, const char *kind, const char *name);
  * TIMEOUT or LIBVIRT by its number): "what: libvirt's message (libvirt error NUMBER)", and what to
  * do where that is known (a socket without permission: the libvirt group or qemu:///session; …).
  * Always FALSE. */
-gboolean ka_libvirt_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+#define ka_libvirt_error(...) (ka_libvirt_keep(), ka_libvirt_error_kept(__VA_ARGS__))
+/* Arguments that ask libvirt for an object's name reset its last error: it is kept before they are
+ * evaluated. */
+void ka_libvirt_keep(void);
+gboolean ka_libvirt_error_kept(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Number of libvirt's last error in this thread (VIR_ERR_…), 0: none. */
 int ka_libvirt_code(void);
 
