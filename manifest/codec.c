@@ -366,14 +366,14 @@ const KaCodec ka_line = {.name = "line",
                          .expected = "one line of text",
                          .is_canonical = is_line,
                          .json_type = "string",
-                         .pattern = "^[^\\u0000-\\u001f\\u007f]*$"};
+                         .pattern = "^[^\\x00-\\x1f\\x7f]*$"};
 const KaCodec ka_name = {.name = "name",
                          .expected = "a name",
                          .is_canonical = is_name,
                          .parse = name_parse,
                          .json_type = "string",
-                         .pattern = "^(?=[^.\\- ])[^/\\\\'\"`<>&\\u0000-\\u001f\\u007f]{0,199}"
-                                    "[^ /\\\\'\"`<>&\\u0000-\\u001f\\u007f]$"};
+                         .pattern = "^(?=[^.\\- ])[^/\\\\'\"`<>&\\x00-\\x1f\\x7f]{0,199}"
+                                    "[^ /\\\\'\"`<>&\\x00-\\x1f\\x7f]$"};
 const KaCodec ka_word = {.name = "word",
                          .expected = "a word of letters, digits and _ . : + -",
                          .is_canonical = ka_codec_is_word,
