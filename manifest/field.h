@@ -41,7 +41,7 @@ struct KaField {
                 "=place" (paired by the item's own value held at that place), "#" (ordinal) */
     const char
         *fresh; /* canonical value of a new object or item and of a released field; NULL: absent */
-    const char *brief; /* of map rows: the key below that a bare scalar stands for, or NULL */
+    const char *brief; /* of map rows: the key below (or an item's name) that a bare value stands for, or NULL */
     KaWay way;
     const char *doc; /* one line: meaning, unit, default */
     const KaCodec

@@ -111,7 +111,10 @@ check_brief(const KaTable *table, const KaRows *rows)
     if (!rows->row->brief)
         return;
     ASSERT_ROW(rows->row->codec == &ka_map);
-    ASSERT_ROW(rows->by_segment && g_hash_table_contains(rows->by_segment, rows->row->brief));
+    const KaRows *child = ka_rows_child(rows, rows->row->brief);
+    ASSERT_ROW(child);
+    ASSERT_ROW(child != rows->any ||
+               ka_codec_canonical(ka_rows_key_codec(child), rows->row->brief));
 }
 
 static void
