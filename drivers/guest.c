@@ -104,9 +104,12 @@ static void
 note_owner(KaLink *link, const KaRecord *record)
 {
     g_mutex_lock(&link->lock);
-    for (guint i = 0; i < record->volumes->len; i++)
-        g_hash_table_insert(link->volume_owners, g_strdup(g_ptr_array_index(record->volumes, i)),
-                            g_strdup(record->project));
+    for (guint i = 0; i < record->volumes->len; i++) {
+        const char *volume = g_ptr_array_index(record->volumes, i);
+        g_hash_table_insert(link->volume_owners, g_strdup(volume), g_strdup(record->project));
+        if (g_hash_table_contains(record->protected_volumes, volume))
+            g_hash_table_add(link->volumes_protected, g_strdup(volume));
+    }
     g_mutex_unlock(&link->lock);
 }
 
