@@ -68,6 +68,21 @@ size_of(const xmlNode *node)
     return text ? g_ascii_strtoull(text, NULL, 10) : 0;
 }
 
+/* What libvirt leaves unsaid: raw where there is no format, and the older of qcow2's versions. */
+static void
+complete_format(xmlNode *target)
+{
+    xmlNode *format = ka_xml_child(target, "format");
+    g_autofree char *type = ka_xml_attribute(format, "type");
+
+    if (target && format == NULL) {
+        format = xmlNewChild(target, NULL, (const xmlChar *)"format", NULL);
+        xmlSetProp(format, (const xmlChar *)"type", (const xmlChar *)"raw");
+    }
+    if (g_strcmp0(type, "qcow2") == 0 && ka_xml_child(target, "compat") == NULL)
+        xmlNewTextChild(target, NULL, (const xmlChar *)"compat", (const xmlChar *)"0.10");
+}
+
 /* Drops what moves by itself, or follows from the pool and the name. */
 static void
 normalise(const char *pool_type, KaDocument *document)
@@ -87,10 +102,10 @@ normalise(const char *pool_type, KaDocument *document)
     ka_xml_drop(root, "source");
     ka_xml_drop(target, "path");
     ka_xml_drop(target, "timestamps");
-    if (target && ka_xml_child(target, "format") == NULL) {
-        xmlNode *format = xmlNewChild(target, NULL, (const xmlChar *)"format", NULL);
-        xmlSetProp(format, (const xmlChar *)"type", (const xmlChar *)"raw");
-    }
+    complete_format(target);
+    if (target && ka_xml_child(target, "features") &&
+        xmlFirstElementChild(ka_xml_child(target, "features")) == NULL)
+        ka_xml_drop(target, "features");
     ka_xml_drop(ka_xml_child(root, "backingStore"), "permissions");
     ka_xml_drop(ka_xml_child(root, "backingStore"), "timestamps");
 }
@@ -190,6 +205,25 @@ record_of(KaHost *host, const char *address)
     return record;
 }
 
+/* Where it is, before all else. */
+static void
+put_place(KaTree *tree, const Item *item)
+{
+    const KaRows *rows = ka_kind_rows(kind());
+    KaNode *first = tree->root->first;
+    KaNode *root = ka_node_new(tree, KA_NODE_MAP);
+
+    ka_node_put(tree, root, "pool", item->volume->pool)->row = ka_rows_find(rows, "pool")->row;
+    if (!g_str_equal(item->name, item->volume->name))
+        ka_node_put(tree, root, "volume", item->volume->name)->row =
+            ka_rows_find(rows, "volume")->row;
+    for (KaNode *next = NULL; first; first = next) {
+        next = first->next;
+        ka_node_append(tree, root, first->key, ka_node_copy(tree, first));
+    }
+    tree->root = root;
+}
+
 /* The fields of an exported volume: what its document says, and where it is. */
 static KaTree *
 read_all(const Item *item, const KaDocument *document, GError **error)
@@ -208,11 +242,7 @@ read_all(const Item *item, const KaDocument *document, GError **error)
     ka_document_residual(document, built, tree, map);
     if (map->first)
         ka_node_append(tree, tree->root, "xml", map);
-    ka_node_put(tree, tree->root, "pool", item->volume->pool)->row =
-        ka_rows_find(ka_kind_rows(kind()), "pool")->row;
-    if (!g_str_equal(item->name, item->volume->name))
-        ka_node_put(tree, tree->root, "volume", item->volume->name)->row =
-            ka_rows_find(ka_kind_rows(kind()), "volume")->row;
+    put_place(tree, item);
     return g_steal_pointer(&tree);
 }
 

@@ -169,6 +169,25 @@ wants_full(const Making *making)
     return allocation ? g_str_equal(allocation, "full") : !ka_pool_keeps_files(making->pool_type);
 }
 
+/* Without a word libvirt makes qcow2 in its old version; and of raw room for an image's bytes it
+ * wants to hear nothing that the image says itself. */
+static gboolean
+settle_format(const Making *making, KaDocument *document, const char *format, GError **error)
+{
+    xmlNode *target = ka_xml_child(xmlDocGetRootElement(document->xml), "target");
+    g_autofree char *compat = ka_document_get(document, "compat");
+
+    if (!g_str_equal(format, making->format)) {
+        ka_xml_drop(target, "compat");
+        ka_xml_drop(target, "clusterSize");
+        ka_xml_drop(target, "features");
+    } else if (g_str_equal(format, "qcow2") && compat == NULL &&
+               !ka_document_set(document, "compat", "1.1", error)) {
+        return FALSE;
+    }
+    return ka_document_set(document, "format", format, error);
+}
+
 /* format: as it is to be made; capacity 0: the backing's. */
 static KaDocument *
 build(const Making *making, const char *format, guint64 capacity, GError **error)
@@ -186,7 +205,7 @@ build(const Making *making, const char *format, guint64 capacity, GError **error
         put_size(root, "capacity", capacity);
     if (!wants_full(making))
         put_size(root, "allocation", 0);
-    if (!ka_document_set(document, "format", format, error))
+    if (!settle_format(making, document, format, error))
         g_clear_pointer(&document, ka_document_free);
     return document;
 }

@@ -342,6 +342,19 @@ start_pool(KaHost *host, virStoragePoolPtr pool, const char *type, gboolean buil
     return ka_volumes_index(host, pool, type, error);
 }
 
+/* What a pool's folder shows is the folder itself: other permissions are made by building it again,
+ * which for a folder that is there does nothing else. */
+static gboolean
+set_permissions(virStoragePoolPtr pool, const KaDocument *document, GError **error)
+{
+    g_autofree char *type = ka_document_get(document, "type");
+
+    if (g_strcmp0(type, "dir") != 0 || virStoragePoolBuild(pool, 0) == 0)
+        return TRUE;
+    return ka_libvirt_error(error, "can't set permissions of pool '%s'",
+                            virStoragePoolGetName(pool));
+}
+
 static gboolean
 set_autostart(virStoragePoolPtr pool, const KaDocument *document, GError **error)
 {
@@ -385,7 +398,8 @@ create(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
     pool = virStoragePoolDefineXML(ka_link(host)->conn, text, 0);
     if (pool == NULL)
         return ka_libvirt_error(error, "can't define pool '%s'", action->name);
-    if ((wants_active(document) && !start_pool(host, pool, type, wants_build(action), error)) ||
+    if ((ka_node_get(node, "permissions") && !set_permissions(pool, document, error)) ||
+        (wants_active(document) && !start_pool(host, pool, type, wants_build(action), error)) ||
         !set_autostart(pool, document, error)) {
         /* A pool that can't be started is no pool: its definition would only be in the way. */
         if (virStoragePoolIsActive(pool) != 1)
@@ -456,6 +470,18 @@ has_definition_change(const KaAction *action)
 }
 
 static gboolean
+changes_permissions(const KaAction *action)
+{
+    for (guint i = 0; i < action->changes->len; i++) {
+        const KaChange *change = g_ptr_array_index(action->changes, i);
+
+        if (!change->pending && g_str_has_prefix(change->path, "permissions"))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean
 redefine(KaHost *host, const KaDocument *document, const char *name, GError **error)
 {
     g_autofree char *text = denormalised(document);
@@ -487,6 +513,8 @@ change(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
             start_pool(host, handle, pool->type, FALSE, NULL);
         return FALSE;
     }
+    if (changes_permissions(action) && !set_permissions(handle, pool->document, error))
+        return FALSE;
     if (active && (!pool->active || restart) &&
         !start_pool(host, handle, pool->type, wants_build(action), error))
         return FALSE;
@@ -510,13 +538,32 @@ first_guest(KaHost *host, const char *pool, gboolean running_only)
     return NULL;
 }
 
+/* Only a dir pool's folder is libvirt's to change; what is mounted keeps its own. */
+static void
+note_permissions(KaHost *host, KaAction *action)
+{
+    if (g_strcmp0(ka_link_pool_type(host, action->name), "dir") == 0)
+        return;
+    for (guint i = action->changes->len; i-- > 0;) {
+        KaChange *change = g_ptr_array_index(action->changes, i);
+
+        if (!g_str_has_prefix(change->path, "permissions") || !action->actual->active)
+            continue;
+        change->way = KA_ONCE;
+        g_ptr_array_add(action->notes, g_ptr_array_steal_index(action->changes, i));
+    }
+}
+
 static gboolean
 assess(KaHost *host, KaAction *action, GError **error)
 {
     const char *guest = first_guest(host, action->name, TRUE);
-    gboolean stops = needs_restart(action);
+    gboolean stops = FALSE;
 
     (void)error;
+    if (action->verb == KA_CHANGE)
+        note_permissions(host, action);
+    stops = needs_restart(action);
     for (guint i = 0; i < action->changes->len; i++) {
         const KaChange *change = g_ptr_array_index(action->changes, i);
 
