@@ -147,7 +147,7 @@ static const KaField fields[] = {
        .at = "@ka-state",
        .fresh = "active",
        .way = KA_LIVE,
-       .doc = "active or inactive; unsaid: a new network is started, an old one left as it is"},
+       .doc = "active or inactive; default: active, also where somebody stopped it"},
     {.key = "autostart",
        .codec = &ka_yes_no,
        .at = "@ka-autostart",
@@ -583,11 +583,24 @@ complete_forward(const Completion *completion)
     mode->fresh = TRUE;
 }
 
+/* Guests need it: unlike a guest, a network is not left off when nothing is said. */
+static void
+complete_state(const Completion *completion)
+{
+    KaObject *object = completion->object;
+
+    if (ka_node_get(object->node, "state"))
+        return;
+    KaNode *state = ka_node_put(completion->manifest->tree, object->node, "state", "active");
+    state->row = ka_rows_find(ka_kind_rows(object->kind), "state")->row;
+}
+
 static void
 complete(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics)
 {
     Completion completion = {manifest, object, diagnostics};
 
+    complete_state(&completion);
     complete_forward(&completion);
     complete_family(&completion, "address", "dhcp", FALSE);
     complete_family(&completion, "address6", "dhcp6", TRUE);
