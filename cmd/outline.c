@@ -211,7 +211,7 @@ add_host(GPtrArray *lines, const KaHostPlan *plan, gboolean verbose)
     if (host->offline)
         put(&line->effect, g_strdup("offline"));
     else if (host->error)
-        put(&line->effect, g_strdup("unreachable"));
+        put(&line->effect, g_strdup(host->real_uri ? "unknown" : "unreachable"));
     if (host->error)
         add_remark(lines, KA_TONE_BAD, g_strdup(host->error->message));
     for (guint i = 0; i < host->warnings->len; i++)
