@@ -6,6 +6,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 name=kvmapply-quickstart
+build=${KA_BUILD:-$root/build}
 work=/var/tmp/$name # as the manifests say
 
 say() {
@@ -20,20 +21,29 @@ die() {
 }
 run() {
     echo "\$ kvmapply $*"
-    "$root/build/cmd/kvmapply" -c "$uri" "$@"
+    "$build/cmd/kvmapply" -c "$uri" "$@"
 }
 
 build() {
     say "packages and build"
     sh "$root/tests/deps.sh"
     log=$(mktemp)
-    { cmake -S "$root" -B "$root/build" -DKA_TESTS=OFF && cmake --build "$root/build" -j "$(nproc)"; } >"$log" 2>&1 || {
+    { cmake -S "$root" -B "$build" && cmake --build "$build" --target kvmapply -j "$(nproc)"; } >"$log" 2>&1 || {
         cat "$log"
         rm -f "$log"
         exit 1
     }
     rm -f "$log"
-    "$root/build/cmd/kvmapply" version
+    "$build/cmd/kvmapply" version
+}
+
+# Can a guest start under KVM? Some machines have the device, and libvirt offers it, but QEMU dies of it.
+kvm_works() {
+    arch=$(uname -m)
+    machine=$([ "$arch" = x86_64 ] && echo q35 || echo virt)
+    [ -r /dev/kvm ] && [ -w /dev/kvm ] &&
+        echo quit | timeout 20 qemu-system-"$arch" -M "$machine",accel=kvm -cpu host -nodefaults -display none \
+            -monitor stdio >/dev/null 2>&1
 }
 
 # The machine's libvirt if it answers; else, for root, a private one that ends with this script; else
@@ -43,7 +53,7 @@ choose_host() {
     if virsh -q -c qemu:///system uri >/dev/null 2>&1; then
         uri=qemu:///system
     elif [ "$(id -u)" = 0 ] && KA_LAB_ROOT=$work/lab && export KA_LAB_ROOT &&
-        sh "$root/tests/lab/lab.sh" start $name >"$work/lab.log" 2>&1; then
+        { ! kvm_works || export KA_LAB_KVM=yes; } && sh "$root/tests/lab/lab.sh" start $name >"$work/lab.log" 2>&1; then
         lab=yes
         uri=$(sh "$root/tests/lab/lab.sh" uri $name)
         echo "No libvirtd runs here: this script has started a private one, and ends it."
@@ -55,7 +65,12 @@ choose_host() {
     fi
     echo "libvirt: $uri"
     if virsh -c "$uri" capabilities | grep -q "<domain type='kvm'"; then
-        echo "Guests run under KVM."
+        if [ -w /dev/kvm ] && ! kvm_works; then
+            echo "libvirt offers KVM, but QEMU can't use it here: the guest runs under emulation, which is slower."
+            emulate=yes
+        else
+            echo "Guests run under KVM."
+        fi
     else
         echo "libvirt offers no KVM here: guests run under emulation, which is slower."
     fi
@@ -93,7 +108,7 @@ clean_up() {
     exit $status
 }
 
-ours= lab= uri=
+ours= lab= uri= emulate=
 build
 mkdir "$work" || die "$work is in the way: another run of this script, or what one left"
 trap clean_up EXIT
@@ -107,6 +122,7 @@ say "a guest that boots in seconds: the distribution's kernel and busybox"
 sh "$here/tiny-guest.sh" "$work"
 
 cp "$manifest" "$work/manifest.yaml"
+[ -z "$emulate" ] || sed -i 's/^    title:.*/&\n    type: qemu/' "$work/manifest.yaml"
 cd "$work"
 say "the manifest"
 cat manifest.yaml
@@ -121,10 +137,11 @@ say "and again: nothing is left to do"
 run plan --detailed-exitcode manifest.yaml
 
 say "change the running guest: a vcpu more, less memory, a second disk, another title"
+cp manifest.yaml before.yaml
 sed -i -e 's/current: 1,/current: 2,/' -e 's/current: 192MiB/current: 160MiB/' \
     -e 's/title: .*/title: The same guest, changed while it runs/' \
     -e 's/^\( *\)vda: .*/&\n\1vdb: {disk: quickstart-data}/' manifest.yaml
-diff -U0 "$manifest" manifest.yaml | sed 1,2d || true
+diff -U0 before.yaml manifest.yaml | sed 1,2d || true
 run plan manifest.yaml
 run apply --yes manifest.yaml
 virsh -c "$uri" domblklist $name

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Private libvirt hosts on this machine, each in its own network, mount, PID and UTS namespace, with
-# its own folders and host UUID. Needs root. Everything lies below $KA_LAB_ROOT (/tmp/ka-lab).
+# its own folders and host UUID. Needs root. Everything lies below $KA_LAB_ROOT (/tmp/ka-lab). Guests
+# are emulated, unless $KA_LAB_KVM is set.
 #
 #   lab.sh start NAME [--ssh]  a host with a libvirtd; --ssh: reachable by ssh, and by the other
 #                              --ssh labs of this root through a bridge (by name, too)
