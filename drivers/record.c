@@ -87,12 +87,13 @@ compare(gconstpointer a, gconstpointer b)
     return strcmp(a, b);
 }
 
-/* Below metadata (or a document's root): the record as an element. */
+/* The record as an element. */
 static xmlNode *
-build(const KaRecord *record)
+build(const KaRecord *record, gboolean with_namespace)
 {
     xmlNode *node = xmlNewNode(NULL, (const xmlChar *)"record");
-    xmlNs *ns = xmlNewNs(node, NAMESPACE, (const xmlChar *)KA_RECORD_PREFIX);
+    xmlNs *ns =
+        with_namespace ? xmlNewNs(node, NAMESPACE, (const xmlChar *)KA_RECORD_PREFIX) : NULL;
     g_autoptr(GList) owned = g_list_sort(g_hash_table_get_keys(record->owned), compare);
 
     xmlSetNs(node, ns);
@@ -128,14 +129,14 @@ ka_record_write(KaDocument *document, const KaRecord *record)
     }
     if (!metadata)
         metadata = xmlNewChild(root, NULL, (const xmlChar *)"metadata", NULL);
-    xmlAddChild(metadata, build(record));
+    xmlAddChild(metadata, build(record, TRUE));
 }
 
 char *
 ka_record_format(const KaRecord *record)
 {
     xmlBuffer *buffer = xmlBufferCreate();
-    xmlNode *node = build(record);
+    xmlNode *node = build(record, FALSE); /* libvirt puts it there itself, and only if it isn't */
 
     xmlNodeDump(buffer, NULL, node, 0, 0);
     char *text = g_strdup((const char *)xmlBufferContent(buffer));
