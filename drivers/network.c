@@ -201,15 +201,31 @@ assess(KaHost *host, KaAction *action, GError **error)
 
 /* --- doing --- */
 
-/* Defines what a document in normal form says. */
-static virNetworkPtr
-define(KaHost *host, const KaDocument *document, const char *name, GError **error)
+/* A document in normal form as libvirt takes it. */
+static char *
+denormalised(const KaDocument *document)
 {
     KaDocument copy = {xmlCopyDoc(document->xml, 1), document->rows};
 
     ka_network_denormalise(copy.xml);
-    g_autofree char *text = ka_document_format(&copy);
+    char *text = ka_document_format(&copy);
     xmlFreeDoc(copy.xml);
+    return text;
+}
+
+char *
+ka_network_xml(const KaObject *object, GError **error)
+{
+    g_autoptr(KaDocument) document = ka_document_build(ka_network_rows()->table, ka_network_rows(),
+                                                       object->name, object->node, error);
+    return document ? denormalised(document) : NULL;
+}
+
+/* Defines what a document in normal form says. */
+static virNetworkPtr
+define(KaHost *host, const KaDocument *document, const char *name, GError **error)
+{
+    g_autofree char *text = denormalised(document);
     virNetworkPtr handle = virNetworkDefineXML(ka_link(host)->conn, text);
     if (!handle)
         ka_libvirt_error(error, "can't define network '%s'", name);

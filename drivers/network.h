@@ -68,3 +68,6 @@ gboolean ka_network_plug_back(virNetworkPtr network,
                               const KaAction *action,
                               const KaProgress *progress,
                               GError **error);
+
+/* network.c: the XML that create would define, without the record. Caller frees with g_free. */
+char *ka_network_xml(const KaObject *object, GError **error);

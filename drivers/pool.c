@@ -115,6 +115,15 @@ denormalised(const KaDocument *document)
     return text;
 }
 
+char *
+ka_pool_xml(const KaObject *object, GError **error)
+{
+    g_autoptr(KaDocument) document = ka_document_build(
+        object->kind->table, ka_kind_rows(object->kind), object->name, object->node, error);
+
+    return document ? denormalised(document) : NULL;
+}
+
 static Pool *
 pool_read(virStoragePoolPtr handle, gboolean active, gboolean autostart, GError **error)
 {

@@ -44,6 +44,8 @@ gboolean ka_users_none(
     KaHost *host, const char *what, const char *path, const char *project, GError **error);
 
 /* pool.c */
+/* The XML that create would define, without the project's UUID. Caller frees with g_free. */
+char *ka_pool_xml(const KaObject *object, GError **error);
 /* "pool has asynchronous jobs running" is a reason to wait: call again until FALSE. */
 gboolean ka_pool_is_busy(const KaProgress *progress, guint *tries);
 
