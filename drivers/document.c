@@ -77,7 +77,7 @@ ka_document_build(const KaTable *table,
         return NULL;
     const KaNode *fragments = ka_node_get(desired, "xml");
     for (const KaNode *node = fragments ? fragments->first : NULL; node; node = node->next)
-        if (node->text && !ka_document_merge(document, node->key, node->text, error))
+        if (node->text && !ka_document_merge(document, node->key, desired, node->text, error))
             return NULL;
     return g_steal_pointer(&document);
 }
@@ -97,6 +97,7 @@ gboolean
 ka_document_find(const KaDocument *document,
                  const char *path,
                  const KaNode *want,
+                 const KaNode *item,
                  gboolean names,
                  KaSpot *ret_spot,
                  GError **error)
@@ -106,7 +107,8 @@ ka_document_find(const KaDocument *document,
 
     for (char **key = keys; *key; key++) {
         const KaRows *child = ka_rows_child(spot.rows, *key);
-        const KaNode *node = ka_node_get(want, *key);
+        const KaNode *wanted = ka_node_get(want, *key);
+        const KaNode *node = wanted || key[1] ? wanted : item;
         if (!child || (spot.is_item && !spot.element)) {
             g_set_error(error, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_PLACE,
                         "'%s': expected it in the object's XML", path);
@@ -123,7 +125,7 @@ ka_document_find(const KaDocument *document,
                 return FALSE;
             }
             if (spot.element && names)
-                ka_item_name(spot.element, child, *key, TRUE);
+                ka_item_name(spot.element, child, *key, node, TRUE);
         }
         spot.rows = child;
         want = node;
@@ -137,7 +139,7 @@ ka_document_get(const KaDocument *document, const char *path)
 {
     KaSpot spot;
 
-    if (!ka_document_find(document, path, NULL, FALSE, &spot, NULL) || !spot.rows->row->at)
+    if (!ka_document_find(document, path, NULL, NULL, FALSE, &spot, NULL) || !spot.rows->row->at)
         return NULL;
     if (!spot.is_item)
         return ka_place_get(spot.self, spot.rows->row->at, spot.rows->row->codec->is_presence);
@@ -150,7 +152,7 @@ ka_document_set(KaDocument *document, const char *path, const char *canonical, G
 {
     KaSpot spot;
 
-    if (!ka_document_find(document, path, NULL, FALSE, &spot, error))
+    if (!ka_document_find(document, path, NULL, NULL, FALSE, &spot, error))
         return FALSE;
     return ka_document_write_value(spot.self, spot.rows, canonical, error);
 }
@@ -179,29 +181,34 @@ place_is_safe(const char *place)
 }
 
 xmlNode *
-ka_document_fragment_element(const KaDocument *document, const char *place, gboolean create)
+ka_document_fragment_element(const KaDocument *document,
+                             const char *place,
+                             const KaNode *want,
+                             gboolean create)
 {
     xmlNode *root = xmlDocGetRootElement(document->xml);
     const KaRows *rows = ka_rows_find(document->rows, place);
+    KaSpot spot;
 
     if (g_str_equal(place, (const char *)root->name))
         return root;
     if (rows && g_str_equal(rows->segment, "*") && strchr(place, '.'))
-        return ka_document_item(document, place, NULL);
+        return ka_document_find(document, place, want, NULL, FALSE, &spot, NULL) ? spot.element
+                                                                                 : NULL;
     if (!place_is_safe(place))
         return NULL;
     g_autoptr(GPtrArray) found = ka_place_select(root, place);
-    if (!found->len && create)
-        ka_place_set(root, place, "yes", TRUE, NULL);
-    return found->len ? found->pdata[0]
-           : create   ? ka_document_fragment_element(document, place, FALSE)
-                      : NULL;
+    if (found->len || !create)
+        return found->len ? found->pdata[0] : NULL;
+    ka_place_set(root, place, "yes", TRUE, NULL);
+    return ka_document_fragment_element(document, place, want, FALSE);
 }
 
 gboolean
-ka_document_merge(KaDocument *document, const char *place, const char *text, GError **error)
+ka_document_merge(
+    KaDocument *document, const char *place, const KaNode *want, const char *text, GError **error)
 {
-    xmlNode *element = ka_document_fragment_element(document, place, TRUE);
+    xmlNode *element = ka_document_fragment_element(document, place, want, TRUE);
 
     if (!element) {
         g_set_error(
@@ -210,5 +217,5 @@ ka_document_merge(KaDocument *document, const char *place, const char *text, GEr
             place);
         return FALSE;
     }
-    return ka_fragment_is_in(element, text) || ka_fragment_merge(element, text, error);
+    return ka_fragment_merge(element, text, error);
 }

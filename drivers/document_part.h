@@ -10,11 +10,13 @@ typedef struct {
     gboolean is_item;
 } KaSpot;
 
-/* Follows a row path. want: the declared node at the top, by which items are found. names: items on
- * the way whose alias is missing get it. */
+/* Follows a row path. want: the declared node at the top, by which items are found. item: what is
+ * known of the last key's item where want has none. names: items on the way whose alias is missing
+ * get it. */
 gboolean ka_document_find(const KaDocument *document,
                           const char *path,
                           const KaNode *want,
+                          const KaNode *item,
                           gboolean names,
                           KaSpot *ret_spot,
                           GError **error);
@@ -41,9 +43,12 @@ gboolean ka_document_write_item_value(xmlNode *element,
 /* Removes a field and all below it. */
 void ka_document_clear(xmlNode *self, const KaRows *rows);
 
-/* The element of an `xml` place; create: made where it is an element path. NULL: none. */
-xmlNode *
-ka_document_fragment_element(const KaDocument *document, const char *place, gboolean create);
-/* Merges a fragment, unless it is there. */
-gboolean
-ka_document_merge(KaDocument *document, const char *place, const char *text, GError **error);
+/* The element of an `xml` place; want: the declared node at the top. create: made where it is an
+ * element path. NULL: none. */
+xmlNode *ka_document_fragment_element(const KaDocument *document,
+                                      const char *place,
+                                      const KaNode *want,
+                                      gboolean create);
+/* Merges a fragment at an `xml` place. */
+gboolean ka_document_merge(
+    KaDocument *document, const char *place, const KaNode *want, const char *text, GError **error);

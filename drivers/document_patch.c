@@ -29,7 +29,7 @@ patch_field(KaDocument *document, const KaNode *want, const KaChange *change, GE
 
     if (change->row->way == KA_NONE)
         return TRUE;
-    if (!ka_document_find(document, change->path, want, TRUE, &spot, error))
+    if (!ka_document_find(document, change->path, want, change->from, TRUE, &spot, error))
         return FALSE;
     if (spot.is_item) {
         g_auto(GStrv) keys = ka_path_split(change->path);
@@ -42,17 +42,17 @@ patch_field(KaDocument *document, const KaNode *want, const KaChange *change, GE
 }
 
 static gboolean
-patch_fragment(KaDocument *document, const KaChange *change, GError **error)
+patch_fragment(KaDocument *document, const KaNode *want, const KaChange *change, GError **error)
 {
     g_auto(GStrv) keys = ka_path_split(change->path);
     const char *place = keys[g_strv_length(keys) - 1];
-    xmlNode *element = ka_document_fragment_element(document, place, FALSE);
+    xmlNode *element = ka_document_fragment_element(document, place, want, FALSE);
 
     if (element && change->from && change->from->text)
         ka_fragment_take_out(element, change->from->text);
     if (is_absent(change->to) || !change->to->text)
         return TRUE;
-    return ka_document_merge(document, place, change->to->text, error);
+    return ka_document_merge(document, place, want, change->to->text, error);
 }
 
 gboolean
@@ -69,7 +69,7 @@ ka_document_patch(KaDocument *document,
             gboolean is_fragment = change->row->codec == &ka_fragment;
             if (is_fragment != fragments || (change->pending && !pending_too))
                 continue;
-            if (!(is_fragment ? patch_fragment(document, change, error)
+            if (!(is_fragment ? patch_fragment(document, want, change, error)
                               : patch_field(document, want, change, error)))
                 return FALSE;
         }

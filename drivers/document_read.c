@@ -6,7 +6,8 @@
 typedef struct {
     const KaDocument *document;
     KaTree *tree;
-    GHashTable *owned; /* borrowed; NULL: nothing is */
+    const KaNode *want; /* borrowed; the top; NULL: all */
+    GHashTable *owned;  /* borrowed; NULL: nothing is */
     GError **error;
     gboolean failed;
 } Reader;
@@ -118,7 +119,8 @@ read_item(Reader *reader, const KaRows *rows, const KaItem *item, KaNode *into)
 static void
 read_fragment(Reader *reader, const KaRows *rows, const KaNode *want, KaNode *into)
 {
-    xmlNode *element = ka_document_fragment_element(reader->document, want->key, FALSE);
+    xmlNode *element =
+        ka_document_fragment_element(reader->document, want->key, reader->want, FALSE);
     g_autofree char *path = ka_path_append("xml", want->key);
     const char *owned = reader->owned ? g_hash_table_lookup(reader->owned, path) : NULL;
     const char *texts[] = {want->text, owned};
@@ -176,9 +178,10 @@ read_rows(Reader *reader, const KaRows *rows, xmlNode *self, const KaNode *want,
         read_items(reader, items, self, want, into);
 }
 
-/* Makes want speak of an owned path too: a map on the way, a scalar (of no text) at its end. */
+/* Makes want speak of an owned path too: maps on the way, a scalar at its end (with the text by
+ * which the record has it found again). */
 static void
-want_path(KaTree *tree, KaNode *want, const KaRows *rows, const char *path)
+want_path(KaTree *tree, KaNode *want, const KaRows *rows, const char *path, const char *text)
 {
     g_auto(GStrv) keys = ka_path_split(path);
 
@@ -191,6 +194,7 @@ want_path(KaTree *tree, KaNode *want, const KaRows *rows, const char *path)
             gboolean is_map = rows->row->codec == &ka_map;
             node = ka_node_new(tree, is_map ? KA_NODE_MAP : KA_NODE_SCALAR);
             node->row = rows->row;
+            node->text = is_map ? NULL : text;
             ka_node_append(tree, want, *key, node);
         }
         want = node;
@@ -202,17 +206,17 @@ with_owned(KaTree *tree, const KaRows *rows, const KaNode *want, GHashTable *own
 {
     KaNode *copy = NULL;
     GHashTableIter iter;
-    gpointer path;
+    gpointer path, text;
 
     if (!owned)
         return want;
     g_hash_table_iter_init(&iter, owned);
-    while (g_hash_table_iter_next(&iter, &path, NULL)) {
+    while (g_hash_table_iter_next(&iter, &path, &text)) {
         if (ka_node_find(want, path))
             continue;
         if (!copy)
             copy = ka_node_copy(tree, want);
-        want_path(tree, copy, rows, path);
+        want_path(tree, copy, rows, path, text);
     }
     return copy ? copy : want;
 }
@@ -221,11 +225,11 @@ KaTree *
 ka_document_read(const KaDocument *document, const KaNode *want, GHashTable *owned, GError **error)
 {
     g_autoptr(KaTree) tree = ka_tree_new();
-    Reader reader = {document, tree, owned, error, FALSE};
+    Reader reader = {document, tree, NULL, owned, error, FALSE};
 
     tree->root = ka_node_new(tree, KA_NODE_MAP);
     if (want)
-        want = with_owned(tree, document->rows, want, owned);
+        reader.want = want = with_owned(tree, document->rows, want, owned);
     read_rows(&reader, document->rows, xmlDocGetRootElement(document->xml), want, tree->root);
     return reader.failed ? NULL : g_steal_pointer(&tree);
 }

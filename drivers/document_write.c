@@ -162,7 +162,7 @@ ka_document_write_item(
         return TRUE;
     g_auto(KaItemPlace) place = ka_item_place(rows->row);
     xmlNode *element = ka_place_create(self, place.path);
-    ka_item_name(element, rows, key, FALSE);
+    ka_item_name(element, rows, key, node, FALSE);
     if (rows->row->codec == &ka_list)
         return write_list(element, rows, node, error);
     return write_entry(element, rows, place.value, node, error);

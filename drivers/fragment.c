@@ -3,9 +3,8 @@
 #include <libxml/parser.h>
 #include <string.h>
 
-/* By these, elements of one name are told apart. */
-static const char *const identifying[] = {"id",  "name", "vcpu",  "vcpus", "iothread", "cellid",
-                                          "dev", "type", "model", "index", "key"};
+const char *const ka_fragment_identity[KA_FRAGMENT_N_IDENTITY] = {
+    "id", "name", "vcpu", "vcpus", "iothread", "cellid", "dev", "type", "model", "index", "key"};
 
 /* Below these, elements of one name are entries of a list: added, never merged. */
 static const char *const lists[] = {"devices", "commandline"};
@@ -25,8 +24,8 @@ is_list(const xmlNode *element)
 static gboolean
 identifies(const xmlChar *attribute)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(identifying); i++) {
-        if (xmlStrEqual(attribute, (const xmlChar *)identifying[i]))
+    for (gsize i = 0; i < G_N_ELEMENTS(ka_fragment_identity); i++) {
+        if (xmlStrEqual(attribute, (const xmlChar *)ka_fragment_identity[i]))
             return TRUE;
     }
     return FALSE;
@@ -94,6 +93,13 @@ ka_fragment_check(const char *text, GError **error)
     return any && !bare;
 }
 
+/* ka-add says how to merge, and isn't merged itself. */
+static gboolean
+is_mark(const xmlAttr *attribute)
+{
+    return xmlStrEqual(attribute->name, KA_XML("ka-add"));
+}
+
 /* Numbers are the same however they are written: libvirt prints 0x07 for 7. */
 static gboolean
 same_value(const xmlChar *a, const xmlChar *b)
@@ -152,7 +158,7 @@ contains(const xmlNode *element, xmlNode *fragment)
     if (!same_name(element, fragment) || (there && !same_value((xmlChar *)here, (xmlChar *)there)))
         return FALSE;
     for (const xmlAttr *attribute = fragment->properties; attribute; attribute = attribute->next) {
-        if (!attribute_is(element, attribute))
+        if (!is_mark(attribute) && !attribute_is(element, attribute))
             return FALSE;
     }
     return contains_children(element, fragment);
@@ -198,12 +204,12 @@ ka_fragment_is_in(const xmlNode *element, const char *text)
     return in;
 }
 
-static gboolean
-could_be(const xmlNode *element, const xmlNode *fragment)
+gboolean
+ka_fragment_could_be(const xmlNode *element, const xmlNode *part)
 {
-    if (!same_name(element, fragment))
+    if (!same_name(element, part))
         return FALSE;
-    for (const xmlAttr *attribute = fragment->properties; attribute; attribute = attribute->next) {
+    for (const xmlAttr *attribute = part->properties; attribute; attribute = attribute->next) {
         if (identifies(attribute->name) && xmlHasProp(element, attribute->name) &&
             !attribute_is(element, attribute))
             return FALSE;
@@ -230,19 +236,20 @@ merge_into(xmlNode *element, xmlNode *fragment)
     merge_children(element, fragment);
 }
 
-/* Where a child of the fragment belongs: in a sibling that has it already, in one it can be merged
- * into, or (NULL) in none. */
-static xmlNode *
-find_target(const xmlNode *element, xmlNode *fragment, GHashTable *taken)
+/* One that has it already, else one that it can be merged into. */
+xmlNode *
+ka_fragment_target(const xmlNode *element, xmlNode *part, GHashTable *taken)
 {
-    xmlNode *found = find_containing(element, fragment, taken);
+    gboolean is_new = xmlHasProp(part, KA_XML("ka-add")) != NULL;
+    xmlNode *found = is_new ? NULL : find_containing(element, part, taken);
 
-    for (xmlNode *node = found || is_list(element) ? NULL : next_element(element->children);
-         node && !found; node = next_element(node->next)) {
-        if (!g_hash_table_contains(taken, node) && could_be(node, fragment))
-            found = node;
+    if (found || is_new || is_list(element))
+        return found;
+    for (xmlNode *node = next_element(element->children); node; node = next_element(node->next)) {
+        if (!g_hash_table_contains(taken, node) && ka_fragment_could_be(node, part))
+            return node;
     }
-    return found;
+    return NULL;
 }
 
 static void
@@ -252,11 +259,12 @@ merge_children(xmlNode *element, xmlNode *fragment)
 
     for (xmlNode *child = next_element(fragment->children); child;
          child = next_element(child->next)) {
-        xmlNode *target = find_target(element, child, taken);
+        xmlNode *target = ka_fragment_target(element, child, taken);
         if (target) {
             merge_into(target, child);
         } else {
             target = xmlDocCopyNode(child, element->doc, 1);
+            xmlUnsetProp(target, KA_XML("ka-add"));
             xmlAddChild(element, target);
             xmlReconciliateNs(element->doc, target);
         }

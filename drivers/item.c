@@ -134,6 +134,16 @@ typedef struct {
     GPtrArray *items;    /* owned KaItem */
 } Binding;
 
+/* Has the element the alias of an item, whichever? */
+static gboolean
+has_alias(const GArray *ids, xmlNode *element)
+{
+    const Id *first = &g_array_index(ids, Id, 0);
+    g_autofree char *name = first->prefix ? ka_place_get(element, first->place, FALSE) : NULL;
+
+    return name && g_str_has_prefix(name, first->prefix);
+}
+
 /* By a table, as a network may have thousands of leases. */
 static void
 bind_by_id(Binding *binding, const Id *id)
@@ -145,8 +155,9 @@ bind_by_id(Binding *binding, const Id *id)
         return;
     for (guint e = binding->elements->len; e-- > 0;) {
         xmlNode *element = binding->elements->pdata[e];
-        char *text =
-            element ? id_read(id, binding->rows, paired ? paired->row : NULL, element, e) : NULL;
+        if (!element || (!id->prefix && has_alias(binding->ids, element)))
+            continue;
+        char *text = id_read(id, binding->rows, paired ? paired->row : NULL, element, e);
         if (text)
             g_hash_table_replace(found, text, GUINT_TO_POINTER(e + 1));
     }
@@ -187,14 +198,13 @@ describe(const Binding *binding, const GArray *candidates)
 
 /* Binds an item to what others made: the one device of the same source. */
 static gboolean
-bind_by_source(Binding *binding, const Id *alias, KaItem *item, GError **error)
+bind_by_source(Binding *binding, KaItem *item, GError **error)
 {
     g_autoptr(GArray) candidates = g_array_new(FALSE, FALSE, sizeof(guint));
 
     for (guint e = 0; e < binding->elements->len; e++) {
         xmlNode *element = binding->elements->pdata[e];
-        g_autofree char *name = element ? ka_place_get(element, alias->place, FALSE) : NULL;
-        if (element && !(name && g_str_has_prefix(name, alias->prefix)) &&
+        if (element && !has_alias(binding->ids, element) &&
             same_source(binding->rows, item->want, element))
             g_array_append_val(candidates, e);
     }
@@ -241,7 +251,7 @@ ka_items_bind(xmlNode *self,
     const Id *first = &g_array_index(ids, Id, 0);
     for (guint i = 0; i < bound->len && first->prefix; i++) {
         KaItem *item = bound->pdata[i];
-        if (!item->element && !bind_by_source(&binding, first, item, error))
+        if (!item->element && !bind_by_source(&binding, item, error))
             return NULL;
     }
     return g_steal_pointer(&bound);
@@ -312,13 +322,47 @@ ka_item_find(xmlNode *self,
     return NULL;
 }
 
+gboolean
+ka_item_is_paired_by(const KaField *row, const char *place)
+{
+    g_autoptr(GArray) ids = ids_read(row);
+
+    for (guint k = 0; k < ids->len; k++) {
+        const Id *id = &g_array_index(ids, Id, k);
+        if (id->is_pair && g_strcmp0(id->place, place) == 0)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Does the key look like one that an element without a name gets (and no user gives): it stays
+ * without one where it is found by a declared value of its own, or as a number. */
+static gboolean
+is_made_name(const GArray *ids, const KaRows *rows, const char *key, const KaNode *want)
+{
+    g_autofree char *made = made_name(rows, 0);
+    gsize length = strlen(made) - 1;
+    gboolean is_made = strncmp(key, made, length) == 0 && key[length];
+
+    for (guint k = 1; k < ids->len; k++) {
+        const Id *id = &g_array_index(ids, Id, k);
+        const KaRows *paired = id->is_pair ? row_at(rows, id->place) : NULL;
+        const KaNode *value = paired ? ka_node_get(want, paired->segment) : NULL;
+        const char *number = !id->place ? key : is_made && value ? key + length : "x";
+        if (!(value && value->fresh) && strspn(number, "0123456789") == strlen(number))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 void
-ka_item_name(xmlNode *element, const KaRows *rows, const char *key, gboolean only_alias)
+ka_item_name(
+    xmlNode *element, const KaRows *rows, const char *key, const KaNode *want, gboolean only_alias)
 {
     g_autoptr(GArray) ids = ids_read(rows->row);
     const Id *id = &g_array_index(ids, Id, 0);
 
-    if (!id->place || id->is_pair)
+    if (!id->place || id->is_pair || is_made_name(ids, rows, key, want))
         return;
     g_autofree char *old = ka_place_get(element, id->place, FALSE);
     if (only_alias && (!id->prefix || old))

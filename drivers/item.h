@@ -44,6 +44,10 @@ xmlNode *ka_item_find(xmlNode *self,
                       const char *key,
                       const KaNode *want,
                       GError **error);
-/* Writes the key where the row's first id has it. only_alias: not unless that is an alias, and
- * missing. */
-void ka_item_name(xmlNode *element, const KaRows *rows, const char *key, gboolean only_alias);
+/* Writes the key where the row's first id has it; not where the key is one that export makes for an
+ * element without a name ("nic0" with a declared MAC, "0"). want: what is declared of the item.
+ * only_alias: not unless that is an alias, and missing. */
+void ka_item_name(
+    xmlNode *element, const KaRows *rows, const char *key, const KaNode *want, gboolean only_alias);
+/* Is the value at the place one that items of the '*' row are found by ("=place")? */
+gboolean ka_item_is_paired_by(const KaField *row, const char *place);

@@ -1,4 +1,5 @@
 #include "drivers/record.h"
+#include "drivers/item.h"
 #include "drivers/link.h"
 
 #define NAMESPACE (const xmlChar *)KA_RECORD_NAMESPACE
@@ -157,6 +158,20 @@ without_secrets(const char *fragment)
     return g_regex_replace_literal(passwords, fragment, -1, 0, "", 0, NULL);
 }
 
+/* What must be known of a field to find it once no manifest declares it any more: a fragment, the
+ * value by which an item is found. */
+static char *
+owned_text(const KaNode *parent, const KaNode *node)
+{
+    if (node->type != KA_NODE_SCALAR)
+        return NULL;
+    if (node->row->codec == &ka_fragment)
+        return without_secrets(node->text);
+    gboolean is_key = parent->row && parent->row->id && node->row->at &&
+                      ka_item_is_paired_by(parent->row, node->row->at);
+    return is_key && !node->row->codec->secret ? g_strdup(node->text) : NULL;
+}
+
 static void
 own_below(KaRecord *record, const KaNode *node, const char *path)
 {
@@ -166,9 +181,7 @@ own_below(KaRecord *record, const KaNode *node, const char *path)
             continue;
         g_autofree char *below = ka_path_append(path, item->key);
         if (item->type != KA_NODE_MAP || g_str_has_suffix(item->row->key, ".*")) {
-            gboolean fragment = item->row->codec == &ka_fragment && item->type == KA_NODE_SCALAR;
-            g_hash_table_insert(record->owned, g_strdup(below),
-                                fragment ? without_secrets(item->text) : NULL);
+            g_hash_table_insert(record->owned, g_strdup(below), owned_text(node, item));
         }
         own_below(record, item, below);
     }

@@ -11,10 +11,6 @@ typedef struct {
     const KaField *row; /* of the fragments */
 } Residual;
 
-/* By these, elements of one name are told apart when fragments are merged (see fragment.h). */
-static const char *const identifying[] = {"id",  "name", "vcpu",  "vcpus", "iothread", "cellid",
-                                          "dev", "type", "model", "index", "key"};
-
 static gboolean
 is_record(const xmlNode *node)
 {
@@ -39,17 +35,6 @@ attribute_equal(const xmlNode *a, const xmlNode *b, const xmlChar *name)
     return equal;
 }
 
-static gboolean
-differs_in_identity(const xmlNode *a, const xmlNode *b)
-{
-    for (gsize i = 0; i < G_N_ELEMENTS(identifying); i++) {
-        const xmlChar *name = (const xmlChar *)identifying[i];
-        if (xmlHasProp(a, name) && xmlHasProp(b, name) && !attribute_equal(a, b, name))
-            return TRUE;
-    }
-    return FALSE;
-}
-
 /* The built document's element for one of the document: the same item, or the first free one that
  * merging would choose. */
 static xmlNode *
@@ -59,8 +44,8 @@ find_pair(const Residual *residual, const xmlNode *element, const xmlNode *built
 
     for (xmlNode *node = pair || !built ? NULL : built->children; node && !pair;
          node = node->next) {
-        if (node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, element->name) &&
-            !g_hash_table_contains(taken, node) && !differs_in_identity(element, node))
+        if (node->type == XML_ELEMENT_NODE && !g_hash_table_contains(taken, node) &&
+            ka_fragment_could_be(node, element))
             pair = node;
     }
     if (pair)
@@ -68,13 +53,17 @@ find_pair(const Residual *residual, const xmlNode *element, const xmlNode *built
     return pair;
 }
 
-/* Marked as new, not a part of what is built already. */
+/* Marked as new, not a part of what is built already; also for merging, where it would be taken for
+ * what built has. */
 static xmlNode *
-copy_whole(const xmlNode *element)
+copy_whole(const xmlNode *element, const xmlNode *built)
 {
     xmlNode *copy = xmlDocCopyNode(ka_borrow(element), element->doc, 1);
+    g_autoptr(GHashTable) none = g_hash_table_new(NULL, NULL);
 
     copy->_private = copy;
+    if (ka_fragment_target(built, copy, none))
+        xmlSetProp(copy, KA_XML("ka-add"), KA_XML("yes"));
     return copy;
 }
 
@@ -99,8 +88,8 @@ copy_differing_attributes(const xmlNode *element, const xmlNode *built, xmlNode 
 static void
 copy_identity(const xmlNode *element, xmlNode *part)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(identifying); i++) {
-        const xmlChar *name = (const xmlChar *)identifying[i];
+    for (gsize i = 0; i < KA_FRAGMENT_N_IDENTITY; i++) {
+        const xmlChar *name = (const xmlChar *)ka_fragment_identity[i];
         xmlChar *value = xmlHasProp(part, name) ? NULL : xmlGetProp(element, name);
         if (value)
             xmlNewProp(part, name, value);
@@ -142,7 +131,7 @@ subtract(const Residual *residual, const xmlNode *element, const xmlNode *built)
         xmlNode *pair = find_pair(residual, child, built, taken);
         if (pair && g_hash_table_contains(residual->pairs, child))
             continue;
-        xmlNode *below = pair ? subtract(residual, child, pair) : copy_whole(child);
+        xmlNode *below = pair ? subtract(residual, child, pair) : copy_whole(child, built);
         if (!below)
             continue;
         if (pair)
@@ -214,10 +203,11 @@ device_place(const xmlNode *part, const xmlNode *devices)
     GString *place = g_string_new("devices/");
 
     g_string_append(place, (const char *)part->name);
-    for (gsize i = 0; count_named(devices, part->name) > 1 && i < G_N_ELEMENTS(identifying); i++) {
-        xmlChar *value = xmlGetProp(part, (const xmlChar *)identifying[i]);
+    for (gsize i = 0; count_named(devices, part->name) > 1 && i < KA_FRAGMENT_N_IDENTITY; i++) {
+        xmlChar *value = xmlGetProp(part, (const xmlChar *)ka_fragment_identity[i]);
         if (value)
-            g_string_append_printf(place, "[@%s='%s']", identifying[i], (const char *)value);
+            g_string_append_printf(place, "[@%s='%s']", ka_fragment_identity[i],
+                                   (const char *)value);
         xmlFree(value);
     }
     return g_string_free(place, FALSE);

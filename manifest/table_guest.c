@@ -557,7 +557,7 @@ static const KaField fields[] = {
     BRANCH("nics", NULL, NULL, KA_LIVE, "network interfaces by a name of yours"),
     ITEMS("nics.*",
           "devices/interface",
-          "alias/@name=ua-*|mac/@address",
+          "alias/@name=ua-*|=mac/@address",
           NULL,
           KA_LIVE,
           "a network interface"),
