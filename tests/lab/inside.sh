@@ -29,8 +29,6 @@ private_folders() {
     mount --bind "$folder/cache" /var/cache/libvirt
     mount --bind "$folder/log.d" /var/log/libvirt
     mount --bind "$folder/run" /run/libvirt
-    # Tests are alike everywhere: under emulation, also where KVM is there, or is there and fails.
-    [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
     # Fedora's /var/run may be a folder of its own.
     [ /var/run -ef /run ] || mount --bind /run /var/run
 }
