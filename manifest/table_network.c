@@ -539,8 +539,10 @@ check_ranges(const Completion *completion, const KaNode *ranges, const char *cid
     for (const KaNode *range = ranges ? ranges->first : NULL; range; range = range->next) {
         g_auto(GStrv) ends = g_strsplit(range->text ? range->text : "", "-", 2);
         for (char **end = ends; cidr && *end; end++) {
-            if (!is_in(cidr, g_strstrip(*end)))
-                refuse(completion, range, "DHCP range %s is not in the network", range->text);
+            if (is_in(cidr, g_strstrip(*end)))
+                continue;
+            refuse(completion, range, "DHCP range %s is not in the network", range->text);
+            break;
         }
     }
 }

@@ -11,12 +11,12 @@ iproute2 kmod"
 # Parts of libvirt-daemon that are packages of their own in some releases.
 debian_parts="libvirt-daemon-driver-qemu libvirt-daemon-driver-network libvirt-daemon-driver-nwfilter
 libvirt-daemon-driver-storage libvirt-daemon-driver-secret libvirt-daemon-driver-nodedev"
-debian_test="libcmocka-dev python3-jsonschema openssh-server openssh-client util-linux iputils-ping"
+debian_test="libcmocka-dev python3-jsonschema python3-yaml openssh-server openssh-client util-linux iputils-ping"
 fedora="cmake gcc make pkgconf-pkg-config glib2-devel libyaml-devel libxml2-devel json-glib-devel
 libvirt-devel libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-network
 libvirt-daemon-driver-storage libvirt-daemon-driver-nwfilter libvirt-client qemu-system-x86-core qemu-img
 dnsmasq iproute cpio kmod diffutils"
-fedora_test="libcmocka-devel python3-jsonschema openssh-server openssh-clients util-linux iputils libasan libubsan"
+fedora_test="libcmocka-devel python3-jsonschema python3-pyyaml openssh-server openssh-clients util-linux iputils libasan libubsan"
 
 if command -v apt-get >/dev/null; then
     wanted=$debian
