@@ -46,6 +46,27 @@ gboolean ka_users_none(
 /* pool.c */
 /* The XML that create would define, without the project's UUID. Caller frees with g_free. */
 char *ka_pool_xml(const KaObject *object, GError **error);
+/* A pool as it was read: its definition in normal form, and what stands beside it. */
+typedef struct {
+    KaDocument *document; /* owned */
+    char *type;           /* owned; "dir" */
+    gboolean active;
+} KaPool;
+void ka_pool_free(KaPool *pool);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaPool, ka_pool_free)
+KaPool *ka_pool_read(virStoragePoolPtr handle, gboolean active, gboolean autostart, GError **error);
+char *ka_pool_digest(const KaPool *pool);
+void ka_pool_normalise(KaDocument *document, const char *type, gboolean active, gboolean autostart);
+/* A document in normal form as the text that libvirt gets. */
+char *ka_pool_text(const KaDocument *document);
+/* Tells the link of a pool that is there; type NULL: gone. */
+void ka_pool_note(KaHost *host, const char *name, const char *type, gboolean active);
+
+/* pool_change.c */
+gboolean ka_pool_assess(KaHost *host, KaAction *action, GError **error);
+gboolean ka_pool_create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+gboolean ka_pool_change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+gboolean ka_pool_remove(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
 /* "pool has asynchronous jobs running" is a reason to wait: call again until FALSE. */
 gboolean ka_pool_is_busy(const KaProgress *progress, guint *tries);
 
