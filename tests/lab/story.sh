@@ -88,11 +88,11 @@ says_not() {
     done
 }
 
-# is WANTED COMMAND…: the command prints just that.
+# is WANTED COMMAND…: the command prints just that, spaces at a line's end aside (virsh pads).
 is() {
     expected=$1
     shift
-    got=$("$@" 2>&1) || true
+    got=$("$@" 2>&1 | sed 's/ *$//') || true
     [ "$got" = "$expected" ] || die "$*: expected '$expected', got '$got'"
 }
 

@@ -115,9 +115,14 @@ step "media change in a cdrom"
 edit m.yaml "s|^      vdb: .*|&\n      sda: {as: cdrom, path: $work/empty.iso, format: raw}|"
 ka 0 plan m.yaml
 says "disks.sda"
-limit=120 ka 3 apply --yes m.yaml
+id=$(v domid web)
+ka 0 apply --yes m.yaml
+is "$id" v domid web
+has_not empty.iso v domblklist web
+has empty.iso v domblklist --inactive web
 ka 0 apply --yes --allow restart m.yaml
 has empty.iso v domblklist web
+[ "$id" != "$(v domid web)" ] || die "no restart"
 id=$(v domid web)
 edit m.yaml "s|empty.iso|other.iso|"
 ka 0 apply --yes m.yaml
