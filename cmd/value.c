@@ -7,20 +7,20 @@
 static const struct {
     const char *kind, *path, *before, *after;
 } phrases[] = {
-    {"network", "forward.mode",   " ",             ""       },
-    {"network", "address",        " ",             ""       },
-    {"network", "bridge",         " on ",          ""       },
-    {"pool",    "type",           " ",             ""       },
-    {"pool",    "path",           " ",             ""       },
-    {"disk",    "size",           " ",             ""       },
-    {"disk",    "format",         " ",             ""       },
-    {"disk",    "pool",           " in pool ",     ""       },
-    {"disk",    "backing",        " on ",          ""       },
-    {"disk",    "image",          " from image ",  ""       },
-    {"disk",    "from",           " copied from ", ""       },
-    {"disk",    "content",        " filled from ", ""       },
-    {"guest",   "vcpus.current",  " ",             " vcpus,"},
-    {"guest",   "memory.current", " ",             ""       },
+    {"network", "forward.mode",   " ",             ""      },
+    {"network", "address",        " ",             ""      },
+    {"network", "bridge",         " on ",          ""      },
+    {"pool",    "type",           " ",             ""      },
+    {"pool",    "path",           " ",             ""      },
+    {"disk",    "size",           " ",             ""      },
+    {"disk",    "format",         " ",             ""      },
+    {"disk",    "pool",           " in pool ",     ""      },
+    {"disk",    "backing",        " on ",          ""      },
+    {"disk",    "image",          " from image ",  ""      },
+    {"disk",    "from",           " copied from ", ""      },
+    {"disk",    "content",        " filled from ", ""      },
+    {"guest",   "vcpus.current",  " ",             " vCPU,"},
+    {"guest",   "memory.current", " ",             ""      },
 };
 
 gboolean
