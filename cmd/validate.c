@@ -1,3 +1,4 @@
+#include "drivers/validate.h"
 #include "cmd/command.h"
 
 static void
@@ -29,6 +30,8 @@ run(KaContext *context, const char *const *arguments)
     g_autoptr(KaDiagnostics) diagnostics = ka_diagnostics_new();
     g_autoptr(KaManifest) manifest =
         ka_manifest_load(*arguments ? arguments : here, context->connect, diagnostics);
+    if (manifest)
+        ka_validate_xml(manifest, diagnostics);
     ka_complain_diagnostics(context, diagnostics);
     guint n_errors = diagnostics->n_errors, n_warnings = diagnostics->items->len - n_errors;
     if (n_errors) {
