@@ -1,7 +1,5 @@
 #include "drivers/storage.h"
 
-#include <unistd.h>
-
 static const KaKind *
 kind(void)
 {
@@ -127,8 +125,8 @@ ka_disk_read(virStorageVolPtr volume, const char *pool_type, GError **error)
     return document;
 }
 
-static char *
-digest_of(const KaDocument *document)
+char *
+ka_disk_digest(const KaDocument *document)
 {
     g_autofree char *text = ka_document_format(document);
 
@@ -262,7 +260,7 @@ observe_one(gpointer data_item, gpointer data, GError **error)
         g_clear_error(error); /* it has just gone */
         return TRUE;
     }
-    actual->digest = digest_of(document);
+    actual->digest = ka_disk_digest(document);
     name_backing(observation->host, observation->declared, document);
     address = g_strdup_printf("%s/%s", item->volume->pool, item->volume->name);
     actual->record = record_of(observation->host, address);
@@ -403,182 +401,12 @@ observe(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GErr
     return TRUE;
 }
 
-/* --- assess --- */
-
-static guint64
-node_size(const KaNode *node)
-{
-    return node && node->text ? g_ascii_strtoull(node->text, NULL, 10) : 0;
-}
-
-/* A running guest has libvirt lend it the file: owner and label are then not the volume's own. */
-static gboolean
-is_lent(KaHost *host, const char *path)
-{
-    KaLink *link = ka_link(host);
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
-
-    for (guint i = 0; i < link->uses->len; i++) {
-        const KaUse *use = g_ptr_array_index(link->uses, i);
-        if (use->running && g_str_equal(use->path, path))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-static void
-drop_lent(KaAction *action)
-{
-    for (guint i = action->notes->len; i-- > 0;) {
-        const KaChange *note = g_ptr_array_index(action->notes, i);
-        if (g_str_has_prefix(note->path, "permissions"))
-            g_ptr_array_remove_index(action->notes, i);
-    }
-}
-
-/* A smaller size is said, never done. */
-static void
-note_shrinking(KaAction *action)
-{
-    for (guint i = action->changes->len; i-- > 0;) {
-        KaChange *change = g_ptr_array_index(action->changes, i);
-        if (!g_str_equal(change->path, "size") || node_size(change->to) >= node_size(change->from))
-            continue;
-        change->way = KA_ONCE;
-        g_ptr_array_add(action->notes, g_ptr_array_steal_index(action->changes, i));
-        g_ptr_array_add(action->remarks, g_strdup("disks don't shrink: it keeps its size"));
-        action->words &= ~(KaWords)KA_WORD_ADOPT;
-    }
-}
-
-static gboolean
-declares_pool(const KaObject *disk, const char *pool)
-{
-    for (guint i = 0; i < disk->needs->len; i++) {
-        const KaObject *object = g_ptr_array_index(disk->needs, i);
-        if (object->kind == ka_kind_find("pool") && g_str_equal(object->name, pool))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-static gboolean
-assess_create(KaHost *host, const KaAction *action, GError **error)
-{
-    const char *pool = ka_disk_pool(action->object), *name = ka_disk_volume(action->object);
-    g_autofree char *marker_name = ka_marker_name(name);
-    g_autoptr(KaVolume) marker = ka_link_volume(host, pool, marker_name);
-    guint64 size = 0;
-    int fd = -1;
-
-    if (ka_link_pool_type(host, pool) == NULL && !declares_pool(action->object, pool)) {
-        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID,
-                    "host '%s' has no active pool '%s', and no manifest declares one", host->name,
-                    pool);
-        return FALSE;
-    }
-    if (marker)
-        g_ptr_array_add(action->remarks,
-                        g_strdup("half-made by a run that was cut: it is made anew"));
-    if (ka_node_text(action->object->node, "content") == NULL)
-        return TRUE;
-    fd = ka_disk_open_content(action->object, &size, error);
-    return fd >= 0 && close(fd) == 0;
-}
-
-static gboolean
-assess(KaHost *host, KaAction *action, GError **error)
-{
-    g_autoptr(KaVolume) volume = NULL;
-
-    if (action->verb == KA_CREATE || action->verb == KA_REPLACE)
-        return assess_create(host, action, error);
-    if (action->verb == KA_REMOVE)
-        return TRUE;
-    volume = ka_link_volume(host, ka_disk_pool(action->object), ka_disk_volume(action->object));
-    if (volume && is_lent(host, volume->path))
-        drop_lent(action);
-    note_shrinking(action);
-    return TRUE;
-}
-
-/* --- act --- */
-
-static virStorageVolPtr
-look_up(KaHost *host, const char *pool_name, const char *name, GError **error)
-{
-    g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ka_link(host)->conn, pool_name);
-    virStorageVolPtr volume = pool ? virStorageVolLookupByName(pool, name) : NULL;
-
-    if (volume == NULL)
-        ka_libvirt_error(error, "can't find volume '%s' in pool '%s'", name, pool_name);
-    return volume;
-}
-
-static gboolean
-is_as_planned(KaHost *host, virStorageVolPtr volume, const KaAction *action, GError **error)
-{
-    const char *pool_type = ka_link_pool_type(host, ka_disk_pool(action->object));
-    g_autoptr(KaDocument) document = ka_disk_read(volume, pool_type, error);
-    g_autofree char *digest = document ? digest_of(document) : NULL;
-
-    if (digest == NULL)
-        return FALSE;
-    if (g_strcmp0(digest, action->actual->digest) == 0)
-        return TRUE;
-    g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CHANGED,
-                "disk '%s' has changed since the plan: plan again", action->name);
-    return FALSE;
-}
-
-static gboolean
-change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
-{
-    const char *pool = ka_disk_pool(action->object), *name = ka_disk_volume(action->object);
-    g_autoptr(virStorageVol) volume = look_up(host, pool, name, error);
-
-    (void)progress;
-    if (volume == NULL || !is_as_planned(host, volume, action, error))
-        return FALSE;
-    for (guint i = 0; i < action->changes->len; i++) {
-        const KaChange *change_of = g_ptr_array_index(action->changes, i);
-
-        if (g_str_equal(change_of->path, "size") && node_size(change_of->to) > 0 &&
-            !ka_disk_grow(host, volume, action->name, node_size(change_of->to), error))
-            return FALSE;
-    }
-    return TRUE;
-}
-
-static gboolean
-remove_disk(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
-{
-    const KaNode *config = action->object ? action->object->node : action->actual->config->root;
-    const char *pool = action->object ? ka_disk_pool(action->object) : ka_node_text(config, "pool");
-    const char *name =
-        action->object ? ka_disk_volume(action->object) : ka_node_text(config, "volume");
-    const char *project = action->verb == KA_REPLACE ? action->project : NULL;
-    g_autoptr(virStorageVol) volume = look_up(host, pool, name, error);
-    g_autofree char *what = g_strdup_printf("disk '%s' can't be removed", action->name);
-    g_autoptr(KaVolume) known = ka_link_volume(host, pool, name);
-    guint tries = 0;
-
-    if (volume == NULL || (known && !ka_users_none(host, what, known->path, project, error)))
-        return FALSE;
-    while (virStorageVolDelete(volume, 0) < 0) {
-        if (!ka_pool_is_busy(progress, &tries))
-            return ka_libvirt_error(error, "can't remove volume '%s' in pool '%s'", name, pool);
-    }
-    ka_volume_forget(host, pool, name);
-    return TRUE;
-}
-
 const KaDriver ka_disk_driver = {
     .kind = "disk",
     .late = TRUE,
     .observe = observe,
-    .assess = assess,
+    .assess = ka_disk_assess,
     .create = ka_disk_create,
-    .change = change,
-    .remove = remove_disk,
+    .change = ka_disk_change,
+    .remove = ka_disk_remove,
 };

@@ -3,7 +3,7 @@
 /* An overlay has a size of its own: growing what lies below it would change nothing that a guest
  * sees. */
 static gboolean
-check_base(const GPtrArray *users, const char *name, GError **error)
+check_base(const GPtrArray *users, GError **error)
 {
     for (guint i = 0; i < users->len; i++) {
         const KaUser *user = g_ptr_array_index(users, i);
@@ -30,20 +30,38 @@ grow_live(KaHost *host, const KaUser *user, const char *name, guint64 size_bytes
     return TRUE;
 }
 
+/* Of the volume; NULL with an error, also where it is the base of something. */
+static GPtrArray *
+users_to_grow(KaHost *host, virStorageVolPtr volume, const char *name, GError **error)
+{
+    char *path = virStorageVolGetPath(volume);
+    g_autoptr(GPtrArray) users = NULL;
+
+    if (path == NULL) {
+        ka_libvirt_error(error, "can't find disk '%s'", name);
+        return NULL;
+    }
+    users = ka_users_of(host, path, error);
+    free(path);
+    return users && check_base(users, error) ? g_steal_pointer(&users) : NULL;
+}
+
+gboolean
+ka_disk_can_grow(KaHost *host, virStorageVolPtr volume, const char *name, GError **error)
+{
+    g_autoptr(GPtrArray) users = users_to_grow(host, volume, name, error);
+
+    return users != NULL;
+}
+
 gboolean
 ka_disk_grow(
     KaHost *host, virStorageVolPtr volume, const char *name, guint64 size_bytes, GError **error)
 {
-    char *path = virStorageVolGetPath(volume);
-    g_autoptr(GPtrArray) users = path ? ka_users_of(host, path, error) : NULL;
+    g_autoptr(GPtrArray) users = users_to_grow(host, volume, name, error);
     gboolean live = FALSE;
 
-    if (path == NULL)
-        return ka_libvirt_error(error, "can't find disk '%s'", name);
-    free(path);
-    if (users == NULL || !check_base(users, name, error))
-        return FALSE;
-    for (guint i = 0; i < users->len; i++) {
+    for (guint i = 0; users && i < users->len; i++) {
         const KaUser *user = g_ptr_array_index(users, i);
 
         if (!user->running)
@@ -52,7 +70,7 @@ ka_disk_grow(
             return FALSE;
         live = TRUE;
     }
-    if (!live && virStorageVolResize(volume, size_bytes, 0) < 0)
+    if (users && !live && virStorageVolResize(volume, size_bytes, 0) < 0)
         return ka_libvirt_error(error, "can't grow disk '%s'", name);
-    return TRUE;
+    return users != NULL;
 }

@@ -16,7 +16,7 @@ typedef struct {
     char
         *path; /* what a disk's source says of it: a path, a device, or the network volume's name */
     char *backing;           /* see ka_link_backing; "": it has none; NULL: not read yet */
-    virStorageVolPtr handle; /* owned; NULL in copies and of volumes that this apply made */
+    virStorageVolPtr handle; /* owned; NULL: this apply made the volume */
 } KaVolume;
 
 typedef struct {

@@ -43,6 +43,11 @@ GPtrArray *ka_users_of(KaHost *host, const char *path, GError **error);
 gboolean ka_users_none(
     KaHost *host, const char *what, const char *path, const char *project, GError **error);
 
+/* The first guest of another project than this, or of none, that has it; FALSE with an error that
+ * names it. */
+gboolean ka_users_none_foreign(
+    KaHost *host, const char *what, const char *path, const char *project, GError **error);
+
 /* pool.c */
 /* The XML that create would define, without the project's UUID. Caller frees with g_free. */
 char *ka_pool_xml(const KaObject *object, GError **error);
@@ -115,6 +120,16 @@ KaDocument *ka_disk_read(virStorageVolPtr volume, const char *pool_type, GError 
 /* The format that the manifest says or, in a pool that it doesn't declare, the one that follows. */
 const char *ka_disk_format(const KaObject *disk, const char *pool_type);
 gboolean ka_pool_keeps_files(const char *pool_type);
+char *ka_disk_digest(const KaDocument *document);
+
+/* disk_change.c */
+gboolean ka_disk_assess(KaHost *host, KaAction *action, GError **error);
+gboolean ka_disk_change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+gboolean ka_disk_remove(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+
+/* disk_grow.c */
+/* An error where something has it as a base. */
+gboolean ka_disk_can_grow(KaHost *host, virStorageVolPtr volume, const char *name, GError **error);
 /* Grows it to the size, through the guests that run on it where there are any. */
 gboolean ka_disk_grow(
     KaHost *host, virStorageVolPtr volume, const char *name, guint64 size_bytes, GError **error);

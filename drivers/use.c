@@ -320,23 +320,41 @@ ka_users_of(KaHost *host, const char *path, GError **error)
     return copy_users(g_hash_table_lookup(users->by_path, clean));
 }
 
+static gboolean
+refuse(const char *what, const KaUser *user, GError **error)
+{
+    g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE, "%s: %s %s%s%s%s", what, user->by,
+                user->device ? "has it as '" : "needs it as a base",
+                user->device ? user->device : "", user->device ? "'" : "",
+                user->running ? " and is running" : "");
+    return FALSE;
+}
+
 gboolean
 ka_users_none(KaHost *host, const char *what, const char *path, const char *project, GError **error)
 {
     g_autoptr(GPtrArray) users = ka_users_of(host, path, error);
 
-    if (users == NULL)
-        return FALSE;
-    for (guint i = 0; i < users->len; i++) {
+    for (guint i = 0; users && i < users->len; i++) {
         const KaUser *user = g_ptr_array_index(users, i);
 
-        if (project && user->device && !user->running && g_strcmp0(user->project, project) == 0)
-            continue;
-        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE, "%s: %s %s%s%s%s", what, user->by,
-                    user->device ? "has it as '" : "needs it as a base",
-                    user->device ? user->device : "", user->device ? "'" : "",
-                    user->running ? " and is running" : "");
-        return FALSE;
+        if (!project || !user->device || user->running || g_strcmp0(user->project, project) != 0)
+            return refuse(what, user, error);
     }
-    return TRUE;
+    return users != NULL;
+}
+
+gboolean
+ka_users_none_foreign(
+    KaHost *host, const char *what, const char *path, const char *project, GError **error)
+{
+    g_autoptr(GPtrArray) users = ka_users_of(host, path, error);
+
+    for (guint i = 0; users && i < users->len; i++) {
+        const KaUser *user = g_ptr_array_index(users, i);
+
+        if (user->guest && g_strcmp0(user->project, project) != 0)
+            return refuse(what, user, error);
+    }
+    return users != NULL;
 }

@@ -18,6 +18,8 @@ volume_copy(const KaVolume *volume)
     copy->pool = g_strdup(volume->pool);
     copy->path = g_strdup(volume->path);
     copy->backing = g_strdup(volume->backing);
+    if (volume->handle && virStorageVolRef(volume->handle) == 0)
+        copy->handle = volume->handle;
     return copy;
 }
 
