@@ -155,6 +155,18 @@ settle_restart(KaAction *action)
         action->words |= KA_WORD_RESTART;
 }
 
+/* Is it in the definition already, so that only the next boot is missing? */
+static gboolean
+is_staged(const KaAction *action, const KaChange *change)
+{
+    const KaNode *config = ka_node_find(action->actual->config->root, change->path);
+
+    if (!wants(change) || !config)
+        return !wants(change) && !config;
+    return change->row->codec == &ka_map ||
+           ka_codec_equal(change->row->codec, config->text, change->to->text);
+}
+
 static gboolean
 assess_change(KaHost *host, KaAction *action, GError **error)
 {
@@ -174,6 +186,7 @@ assess_change(KaHost *host, KaAction *action, GError **error)
             KaChange *change = g_ptr_array_index(action->changes, i);
             if (!change->pending || change->way == KA_GUEST)
                 change->way = way_of(action, change, domain);
+            change->pending |= change->way == KA_BOOT && is_staged(action, change);
         }
     }
     settle_restart(action);
