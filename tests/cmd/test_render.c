@@ -181,7 +181,8 @@ add_others(Fixture *fixture, KaHostPlan *host)
 static void
 add_unreachable(Fixture *fixture, const char *name)
 {
-    KaHostPlan *host = host_new(fixture, name, "qemu+ssh://root@kvm2.example.com/system");
+    KaHostPlan *host = host_new(fixture, name, NULL);
+    host->host->uri = "qemu+ssh://root@kvm2.example.com/system";
     host->host->error = g_error_new(KA_HOST_ERROR, KA_HOST_ERROR_UNREACHABLE,
                                     "can't connect to 'qemu+ssh://root@kvm2.example.com/system': "
                                     "ssh: connect to host kvm2.example.com port 22: No route to "
