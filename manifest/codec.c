@@ -303,6 +303,9 @@ ka_codec_canonical(const KaCodec *codec, const char *text)
         return NULL;
     if (is_integer(codec))
         return number_is_canonical(codec, text) ? text : NULL;
+    /* A name's pattern says no more than this, and names are most of what a manifest holds. */
+    if (codec->refers)
+        return ka_name_check(text, NULL) ? text : NULL;
     if (codec->pattern && !g_regex_match_simple(codec->pattern, text, 0, 0))
         return NULL;
     return is_line(codec, text) ? text : NULL;

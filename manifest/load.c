@@ -19,7 +19,7 @@ typedef struct {
     KaMark key_mark;  /* where that stands */
     gboolean merging; /* that key is "<<" */
     KaNode *merge;    /* what "<<" named: a map or a list of maps; NULL: nothing */
-    GHashTable *keys; /* owned; key → KaNode; NULL: few keys, compare them all */
+    GHashTable *keys; /* owned; set of keys; NULL: few keys, compare them all */
 } Frame;
 
 typedef struct {
@@ -59,23 +59,20 @@ wants_key(const Frame *frame)
     return frame && frame->node->type == KA_NODE_MAP && !frame->key;
 }
 
-static KaNode *
-find_key(Frame *frame, const char *key)
+/* FALSE: the map has the key already. */
+static gboolean
+add_child(Frame *frame, const char *key, KaNode *child)
 {
     if (!frame->keys && frame->node->n_children >= HASH_FROM) {
         frame->keys = g_hash_table_new(g_str_hash, g_str_equal);
-        for (KaNode *child = frame->node->first; child; child = child->next)
-            g_hash_table_insert(frame->keys, (gpointer)(guintptr)child->key, child);
+        for (KaNode *other = frame->node->first; other; other = other->next)
+            g_hash_table_add(frame->keys, (gpointer)(guintptr)other->key);
     }
-    return frame->keys ? g_hash_table_lookup(frame->keys, key) : ka_node_get(frame->node, key);
-}
-
-static void
-add_child(Frame *frame, const char *key, KaNode *child)
-{
-    ka_node_link(frame->node, key, child);
-    if (frame->keys)
-        g_hash_table_insert(frame->keys, (gpointer)(guintptr)key, child);
+    gboolean is_new = frame->keys ? g_hash_table_add(frame->keys, (gpointer)(guintptr)key)
+                                  : !ka_node_get(frame->node, key);
+    if (is_new)
+        ka_node_link(frame->node, key, child);
+    return is_new;
 }
 
 /* What a copy of the node costs, counted no further than limit; raises depth to its deepest level.
@@ -134,13 +131,12 @@ attach(Loader *loader, KaNode *node)
         node->line = frame->key_mark.line;
         node->column = frame->key_mark.column;
     }
-    const KaNode *first = frame->merging ? frame->merge : find_key(frame, frame->key);
-    if (first)
-        add_duplicate(loader, frame, first);
+    if (frame->merging && frame->merge)
+        add_duplicate(loader, frame, frame->merge);
     else if (frame->merging)
         frame->merge = node;
-    else
-        add_child(frame, frame->key, node);
+    else if (!add_child(frame, frame->key, node))
+        add_duplicate(loader, frame, ka_node_get(frame->node, frame->key));
     frame->key = NULL;
     frame->merging = FALSE;
 }
@@ -308,8 +304,7 @@ merge_map(Frame *frame, KaNode *map)
 {
     for (KaNode *child = map->first, *next; child; child = next) {
         next = child->next;
-        if (!find_key(frame, child->key))
-            add_child(frame, child->key, child);
+        add_child(frame, child->key, child);
     }
 }
 

@@ -16,7 +16,6 @@ object_free(gpointer data)
     KaObject *object = data;
     g_ptr_array_unref(object->hosts);
     g_ptr_array_unref(object->needs);
-    g_free(object);
 }
 
 static KaManifest *
@@ -60,7 +59,7 @@ KaObject *
 ka_manifest_add(KaManifest *manifest, const KaKind *kind, KaNode *node)
 {
     gsize index = ka_kind_index(kind);
-    KaObject *object = g_new0(KaObject, 1);
+    KaObject *object = ka_tree_alloc(manifest->tree, sizeof *object);
     object->kind = kind;
     object->name = node->key;
     object->node = node;
@@ -71,37 +70,16 @@ ka_manifest_add(KaManifest *manifest, const KaKind *kind, KaNode *node)
     return object;
 }
 
-/* Messages of an object's own check say whose fields they speak of. */
-static void
-prefix_messages(KaDiagnostics *diagnostics, guint from, const KaObject *object)
-{
-    for (guint i = from; i < diagnostics->items->len; i++) {
-        KaDiagnostic *diagnostic = g_ptr_array_index(diagnostics->items, i);
-        g_autofree char *message = g_steal_pointer(&diagnostic->message);
-        diagnostic->message =
-            g_strdup_printf("%s '%s': %s", object->kind->table->kind, object->name, message);
-    }
-}
-
 static void
 check_object(Merger *merger, KaObject *object)
 {
-    KaDiagnostics *diagnostics = merger->diagnostics;
-    KaNode *node = object->node;
-    guint n_items = diagnostics->items->len, n_errors = diagnostics->n_errors;
+    guint n_errors = merger->diagnostics->n_errors;
     g_autoptr(GError) error = NULL;
     if (!ka_name_check(object->name, &error))
-        ka_diagnostics_add(diagnostics, KA_ERROR, ka_node_key_mark(node), "%s", error->message);
-    if (node->type == KA_NODE_MAP)
-        ka_check(merger->manifest->tree, node, ka_kind_rows(object->kind), diagnostics);
-    else
-        ka_diagnostics_add(diagnostics, KA_ERROR, ka_node_mark(node),
-                           node->type == KA_NODE_NULL
-                               ? "nothing is said of it: write {} for all defaults"
-                               : "expected a map of its fields");
-    object->broken = diagnostics->n_errors > n_errors;
-    if (diagnostics->items->len > n_items)
-        prefix_messages(diagnostics, n_items, object);
+        ka_diagnostics_add(merger->diagnostics, KA_ERROR, ka_node_key_mark(object->node),
+                           "%s '%s': %s", object->kind->table->kind, object->name, error->message);
+    ka_check(merger->manifest->tree, object->node, ka_kind_rows(object->kind), merger->diagnostics);
+    object->broken = merger->diagnostics->n_errors > n_errors;
 }
 
 static void
@@ -115,8 +93,11 @@ take_objects(Merger *merger, const KaKind *kind, KaNode *map)
                            "%s: expected a map of %s by name", table->plural, table->plural);
         return;
     }
+    /* Within one map ka_load has found them. */
+    gboolean may_repeat = merger->manifest->objects[ka_kind_index(kind)]->len > 0;
     for (KaNode *node = map->first; node; node = node->next) {
-        const KaObject *first = ka_manifest_find(merger->manifest, kind, node->key);
+        const KaObject *first =
+            may_repeat ? ka_manifest_find(merger->manifest, kind, node->key) : NULL;
         if (!first) {
             check_object(merger, ka_manifest_add(merger->manifest, kind, node));
             continue;

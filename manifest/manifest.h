@@ -44,6 +44,7 @@ struct KaObject {
     KaNode *node;          /* checked: rows set, scalars canonical; owned by the manifest's tree */
     GPtrArray *hosts;      /* owned; borrowed KaObject of kind host, where it is to be; may be empty */
     GPtrArray *needs;      /* owned; borrowed KaObject that it names, each once */
+    gboolean has_own_host; /* it says itself where it is to be */
     gboolean protect;
     KaWords allow;
     gboolean broken;       /* its check found errors: nothing that follows from its values is looked at */

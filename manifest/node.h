@@ -48,7 +48,7 @@ gpointer ka_tree_alloc(KaTree *tree, gsize size);
 char *ka_tree_strdup(KaTree *tree, const char *text);
 char *ka_tree_strndup(KaTree *tree, const char *text, gsize length);
 
-/* Bytes that the tree holds. */
+/* Bytes that nodes and texts take. */
 gsize ka_tree_size(const KaTree *tree);
 
 KaNode *ka_node_new(KaTree *tree, KaNodeType type);

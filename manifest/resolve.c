@@ -12,8 +12,9 @@ typedef struct {
     KaManifest *manifest;
     KaDiagnostics *diagnostics;
     guint n_suggested;
-    GHashTable *visited; /* owned; KaObject → how far the search for cycles is */
-    GPtrArray *chain;    /* owned; borrowed KaObject, the one being followed */
+    GHashTable *macs;    /* borrowed; MAC address → Nic in the manifest's tree */
+    GHashTable *visited; /* borrowed; KaObject → how far the search for cycles is */
+    GPtrArray *chain;    /* borrowed; borrowed KaObject, the one being followed */
 } Resolver;
 
 typedef void (*Visitor)(Resolver *resolver, KaObject *object);
@@ -115,12 +116,6 @@ follow_references(Resolver *resolver, KaObject *object, const KaNode *node)
         g_ptr_array_add(object->needs, named);
 }
 
-static void
-find_needs(Resolver *resolver, KaObject *object)
-{
-    follow_references(resolver, object, object->node);
-}
-
 /* Where the object names the other one. */
 static const KaNode *
 find_reference(const KaNode *node, const KaObject *named)
@@ -197,12 +192,6 @@ find_cycle(Resolver *resolver, KaObject *object)
 
 /* --- placement --- */
 
-static gboolean
-has_own_host(const KaObject *object)
-{
-    return ka_node_text(object->node, "host") != NULL;
-}
-
 static void
 add_contradiction(Resolver *resolver,
                   const KaObject *object,
@@ -230,7 +219,7 @@ spread_hosts(Resolver *resolver, KaObject *first)
             KaObject *host = g_ptr_array_index(object->hosts, i % object->hosts->len);
             if (g_ptr_array_find(need->hosts, host, NULL))
                 continue;
-            if (!has_own_host(need)) {
+            if (!need->has_own_host) {
                 g_ptr_array_add(need->hosts, host);
                 g_ptr_array_add(waiting, need);
             } else if (!may_be_undeclared(need->kind) && need->hosts->len > 0) {
@@ -246,7 +235,7 @@ place(Resolver *resolver, KaObject *object)
     const GPtrArray *hosts = hosts_of(resolver->manifest);
     if (is_a(object, "host"))
         return;
-    if (hosts->len == 1 && object->hosts->len == 0 && !has_own_host(object))
+    if (hosts->len == 1 && object->hosts->len == 0 && !object->has_own_host)
         g_ptr_array_add(object->hosts, g_ptr_array_index(hosts, 0));
     if (object->hosts->len > 0)
         spread_hosts(resolver, object);
@@ -262,7 +251,7 @@ place_other(Resolver *resolver, KaObject *object)
 static void
 check_placed(Resolver *resolver, KaObject *object)
 {
-    if (object->hosts->len > 0 || has_own_host(object) || is_a(object, "host"))
+    if (object->hosts->len > 0 || object->has_own_host || is_a(object, "host"))
         return;
     gboolean optional = may_be_undeclared(object->kind);
     ka_diagnostics_add(
@@ -272,25 +261,7 @@ check_placed(Resolver *resolver, KaObject *object)
         optional ? "it is on none of them unless 'host' says which" : "say which one with 'host'");
 }
 
-/* --- what follows from other values --- */
-
-static void
-read_words(Resolver *resolver, KaObject *object)
-{
-    (void)resolver;
-    object->protect = g_strcmp0(ka_node_text(object->node, "protect"), "yes") == 0;
-    const KaNode *allow = ka_node_get(object->node, "allow");
-    for (const KaNode *word = allow ? allow->first : NULL; word; word = word->next)
-        if (word->type == KA_NODE_SCALAR)
-            object->allow |= ka_word_parse(word->text);
-}
-
-static void
-complete(Resolver *resolver, KaObject *object)
-{
-    if (object->kind->complete && !object->broken)
-        object->kind->complete(resolver->manifest, object, resolver->diagnostics);
-}
+/* --- one object by itself --- */
 
 typedef struct {
     const KaObject *guest;
@@ -310,44 +281,57 @@ add_mac_twice(Resolver *resolver, const Nic *nic, const Nic *first)
 }
 
 static void
-check_macs(Resolver *resolver)
+check_macs(Resolver *resolver, const KaObject *guest)
 {
-    KaManifest *manifest = resolver->manifest;
-    const GPtrArray *guests = manifest->objects[ka_kind_index(ka_kind_find("guest"))];
-    g_autoptr(GHashTable) by_mac = g_hash_table_new(g_str_hash, g_str_equal);
-    for (guint i = 0; i < guests->len; i++) {
-        const KaObject *guest = g_ptr_array_index(guests, i);
-        const KaNode *nics = ka_node_get(guest->node, "nics");
-        for (const KaNode *nic = nics ? nics->first : NULL; nic; nic = nic->next) {
-            const KaNode *mac = ka_node_get(nic, "mac");
-            if (!mac || mac->type != KA_NODE_SCALAR)
-                continue;
-            const Nic *first = g_hash_table_lookup(by_mac, mac->text);
-            Nic *seen = ka_tree_alloc(manifest->tree, sizeof *seen);
-            *seen = (Nic){guest, nic, mac};
-            if (first)
-                add_mac_twice(resolver, seen, first);
-            else
-                g_hash_table_insert(by_mac, (gpointer)(guintptr)mac->text, seen);
-        }
+    const KaNode *nics = ka_node_get(guest->node, "nics");
+    for (const KaNode *nic = nics ? nics->first : NULL; nic; nic = nic->next) {
+        const KaNode *mac = ka_node_get(nic, "mac");
+        if (!mac || mac->type != KA_NODE_SCALAR)
+            continue;
+        const Nic *first = g_hash_table_lookup(resolver->macs, mac->text);
+        Nic *seen = ka_tree_alloc(resolver->manifest->tree, sizeof *seen);
+        *seen = (Nic){guest, nic, mac};
+        if (first)
+            add_mac_twice(resolver, seen, first);
+        else
+            g_hash_table_insert(resolver->macs, (gpointer)(guintptr)mac->text, seen);
     }
+}
+
+/* All that looks into the object's nodes, at once: with many objects, fetching them into the cache
+ * is what costs. Disks come before guests, and completion before references: what is added may name
+ * something too. */
+static void
+settle(Resolver *resolver, KaObject *object)
+{
+    if (object->kind->complete && !object->broken)
+        object->kind->complete(resolver->manifest, object, resolver->diagnostics);
+    for (const KaNode *child = object->node->first; child; child = child->next) {
+        if (strcmp(child->key, "host") == 0)
+            object->has_own_host = child->type == KA_NODE_SCALAR;
+        else if (strcmp(child->key, "protect") == 0)
+            object->protect = child->text && strcmp(child->text, "yes") == 0;
+        else if (strcmp(child->key, "allow") == 0)
+            for (const KaNode *word = child->first; word; word = word->next)
+                object->allow |= word->text ? ka_word_parse(word->text) : 0;
+    }
+    follow_references(resolver, object, object->node);
+    if (is_a(object, "guest"))
+        check_macs(resolver, object);
 }
 
 void
 ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnostics)
 {
     g_autoptr(GHashTable) visited = g_hash_table_new(NULL, NULL);
+    g_autoptr(GHashTable) macs = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GPtrArray) chain = g_ptr_array_new();
-    Resolver resolver = {manifest, diagnostics, 0, visited, chain};
+    Resolver resolver = {manifest, diagnostics, 0, macs, visited, chain};
     add_local_host(&resolver, default_uri);
-    for_each_object(&resolver, NULL, read_words);
-    /* Disks before guests, and all before references: what is added may name something too. */
-    for_each_object(&resolver, NULL, complete);
-    for_each_object(&resolver, NULL, find_needs);
+    for_each_object(&resolver, NULL, settle);
     for_each_object(&resolver, NULL, find_cycle);
     /* Guests first: with several hosts, disks follow them. */
     for_each_object(&resolver, ka_kind_find("guest"), place);
     for_each_object(&resolver, NULL, place_other);
     for_each_object(&resolver, NULL, check_placed);
-    check_macs(&resolver);
 }

@@ -98,7 +98,7 @@ manifest_with_several_errors_says_all(void **state)
     g_autofree char *a = folder_path(folder, "a.yaml");
     g_autoptr(Loaded) loaded = loaded_new((const char *const[]){folder->path, NULL});
     assert_contains(loaded->messages,
-                    "a.yaml:4:9: error: network 'empty': nothing is said of it: write {}");
+                    "a.yaml:4:9: error: network 'empty': expected a map, {} at least, got nothing");
     assert_contains(loaded->messages,
                     "a.yaml:5:1: error: unknown key 'geusts': did you mean 'guests'?");
     assert_contains(loaded->messages,
