@@ -11,8 +11,8 @@ check_base(const GPtrArray *users, GError **error)
         if (user->device)
             continue;
         g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE,
-                    "disk '%s' can't grow: %s needs it as a base; commit or remove that first",
-                    name, user->by);
+                    "its volume can't grow: %s needs it as a base; commit or remove that first",
+                    user->by);
         return FALSE;
     }
     return TRUE;
