@@ -110,10 +110,16 @@ is_fragment(G_GNUC_UNUSED const KaCodec *codec, const char *text)
     return text[space] == '<' && is_clean(text, "\n\t");
 }
 
+/* Plain names, which most are, without more ado. */
 static gboolean
 is_name(G_GNUC_UNUSED const KaCodec *codec, const char *text)
 {
-    return ka_name_check(text, NULL);
+    const char *at = text;
+    if (!g_ascii_isalnum(*at))
+        return FALSE;
+    while (g_ascii_isalnum(*at) || *at == '-' || *at == '_' || *at == '.')
+        at++;
+    return *at == '\0' && at - text <= LONGEST_NAME;
 }
 
 static char *
@@ -139,6 +145,8 @@ refuse_name(GError **error, const char *what)
 gboolean
 ka_name_check(const char *name, GError **error)
 {
+    if (is_name(NULL, name))
+        return TRUE;
     if (!*name)
         return refuse_name(error, "expected a name, got nothing");
     if (strlen(name) > LONGEST_NAME)
@@ -359,6 +367,9 @@ equal_parsed(const KaCodec *codec, const char *a, const char *b)
     return left && right && strcmp(left, right) == 0;
 }
 
+#define NAME_PATTERN                                                                               \
+    "^(?=[^.\\- ])[^/\\\\'\"`<>&\\x00-\\x1f\\x7f]{0,199}"                                          \
+    "[^ /\\\\'\"`<>&\\x00-\\x1f\\x7f]$"
 const KaCodec ka_map = {.name = "map", .expected = "a map", .json_type = "object"};
 const KaCodec ka_list = {.name = "list", .expected = "a list", .json_type = "array"};
 const KaCodec ka_string = {.name = "text",
@@ -375,8 +386,19 @@ const KaCodec ka_name = {.name = "name",
                          .is_canonical = is_name,
                          .parse = name_parse,
                          .json_type = "string",
-                         .pattern = "^(?=[^.\\- ])[^/\\\\'\"`<>&\\x00-\\x1f\\x7f]{0,199}"
-                                    "[^ /\\\\'\"`<>&\\x00-\\x1f\\x7f]$"};
+                         .pattern = NAME_PATTERN};
+#define NAME_OF(ident, what)                                                                       \
+    const KaCodec ident = {.name = what "-name",                                                   \
+                           .expected = "the name of a " what,                                      \
+                           .is_canonical = is_name,                                                \
+                           .parse = name_parse,                                                    \
+                           .json_type = "string",                                                  \
+                           .pattern = NAME_PATTERN,                                                \
+                           .refers = what}
+NAME_OF(ka_host_name, "host");
+NAME_OF(ka_network_name, "network");
+NAME_OF(ka_pool_name, "pool");
+NAME_OF(ka_disk_name, "disk");
 const KaCodec ka_word = {.name = "word",
                          .expected = "a word of letters, digits and _ . : + -",
                          .is_canonical = ka_codec_is_word,

@@ -52,11 +52,13 @@ char *ka_codec_refuse(const KaCodec *codec, const char *text, const char *hint, 
 /* What is expected of a text, as in "expected …": of any codec. Caller frees. */
 char *ka_codec_expected(const KaCodec *codec);
 
-extern const KaCodec ka_map;      /* no scalar: a map of rows below */
-extern const KaCodec ka_list;     /* no scalar: a list ("[]" row gives the items') */
-extern const KaCodec ka_string;   /* any text without control characters but newline and tab */
-extern const KaCodec ka_line;     /* one line of text */
-extern const KaCodec ka_name;     /* an object's name: see ka_name_check */
+extern const KaCodec ka_map;    /* no scalar: a map of rows below */
+extern const KaCodec ka_list;   /* no scalar: a list ("[]" row gives the items') */
+extern const KaCodec ka_string; /* any text without control characters but newline and tab */
+extern const KaCodec ka_line;   /* one line of text */
+extern const KaCodec ka_name;   /* an object's name: see ka_name_check */
+/* Names of objects of a kind, declared or (where the resolver allows it) on the host. */
+extern const KaCodec ka_host_name, ka_network_name, ka_pool_name, ka_disk_name;
 extern const KaCodec ka_word;     /* [A-Za-z0-9_.:+-]+ : device names, models */
 extern const KaCodec ka_device;   /* [A-Za-z0-9_-]+ : what libvirt keeps in a ua- alias */
 extern const KaCodec ka_path;     /* absolute path; /a//b/ equals /a/b */

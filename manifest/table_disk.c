@@ -25,12 +25,6 @@ KA_ENUM(disk_encryption, "luks", "qcow", "default");
 KA_ENUM(disk_word, "restart", "disrupt", "delete", "adopt");
 KA_NUMBER(disk_owner, -1, G_MAXINT32);
 
-static const KaCodec host_name = {
-    .name = "host-name", .json_type = "string", .refers = "host", .pattern = "^[^/\"'<>&]+$"};
-static const KaCodec pool_name = {
-    .name = "pool-name", .json_type = "string", .refers = "pool", .pattern = "^[^/\"'<>&]+$"};
-static const KaCodec disk_name = {
-    .name = "disk-name", .json_type = "string", .refers = "disk", .pattern = "^[^/\"'<>&]+$"};
 static const KaCodec volume_name = {.name = "volume-name",
                                     .expected =
                                         "a volume's name: one line without '/', not '.' or '..'",
@@ -39,7 +33,7 @@ static const KaCodec volume_name = {.name = "volume-name",
 
 static const KaField fields[] = {
     {.key = "host",
-     .codec = &host_name,
+     .codec = &ka_host_name,
      .way = KA_NONE,
      .doc = "the host it is on; default: the host of the guest that uses it"                                },
     {.key = "allow",
@@ -55,7 +49,7 @@ static const KaField fields[] = {
      .way = KA_NONE,
      .doc = "never removed or replaced, whatever is allowed; default: false"                                },
     {.key = "pool",
-     .codec = &pool_name,
+     .codec = &ka_pool_name,
      .way = KA_NONE,
      .doc = "the pool it is in, declared or there already; default: 'default'"                              },
     {.key = "volume",
@@ -83,7 +77,7 @@ static const KaField fields[] = {
      .doc = "raw, qcow2, …, never probed; fixed at creation; default: qcow2 in file pools, raw "
             "elsewhere; in disk pools the partition's type"},
     {.key = "backing",
-     .codec = &disk_name,
+     .codec = &ka_disk_name,
      .at = "backingStore/@ka-disk",
      .way = KA_ONCE,
      .doc = "a disk that this one is a thin clone of; fixed at creation"},
@@ -99,7 +93,7 @@ static const KaField fields[] = {
      .way = KA_ONCE,
      .doc = "format of backing-path"},
     {.key = "from",
-     .codec = &disk_name,
+     .codec = &ka_disk_name,
      .way = KA_NONE,
      .doc = "a disk to copy in full when this one is made"                                                                                         },
     {.key = "content",

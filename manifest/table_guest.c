@@ -42,14 +42,6 @@ KA_ENUM(rng_backend, "random", "egd", "builtin");
 KA_ENUM(file_access, "passthrough", "mapped", "squash");
 KA_ENUM(guest_state, "running", "paused", "off");
 
-static const KaCodec host_name = {
-    .name = "host-name", .expected = "the name of a host", .json_type = "string", .refers = "host"};
-static const KaCodec disk_name = {
-    .name = "disk-name", .expected = "the name of a disk", .json_type = "string", .refers = "disk"};
-static const KaCodec network_name = {.name = "network-name",
-                                     .expected = "the name of a network",
-                                     .json_type = "string",
-                                     .refers = "network"};
 
 /* "q35" is whatever version of it the host has: libvirt expands it when it defines. */
 static gboolean
@@ -162,7 +154,7 @@ static const KaCodec limit = {
     .name = "limit", .expected = "a whole number", .json_type = "integer", .pattern = "^[0-9]+$"};
 
 static const KaField fields[] = {
-    LEAF("host", host_name, NULL, KA_NONE, "the host it runs on; default: the only one"),
+    LEAF("host", ka_host_name, NULL, KA_NONE, "the host it runs on; default: the only one"),
     LEAF("type",
          domain_type,
          "@type",
@@ -464,7 +456,7 @@ static const KaField fields[] = {
      .name = &ka_device},
     LEAF("disks.*.as", disk_as, "@device", KA_BOOT, "disk, cdrom, floppy or lun; default: disk"),
     LEAF("disks.*.disk",
-         disk_name,
+         ka_disk_name,
          "self[@type='volume']/source/@volume",
          KA_BOOT,
          "a disk of the manifest"),
@@ -562,7 +554,7 @@ static const KaField fields[] = {
           KA_LIVE,
           "a network interface"),
     LEAF("nics.*.network",
-         network_name,
+         ka_network_name,
          "self[@type='network']/source/@network",
          KA_LIVE,
          "a libvirt network"),

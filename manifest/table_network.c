@@ -29,8 +29,6 @@ KA_NUMBER(uint8, 0, 255);
 KA_NUMBER(uint24, 0, 16777215);
 KA_NUMBER(uint16, 0, 65535);
 
-static const KaCodec network_host = {
-    .name = "host-name", .json_type = "string", .refers = "host", .pattern = "^[^/\"'<>&]+$"};
 static const KaCodec port_range = {.name = "port-range",
                                    .expected = "two ports such as 1024-65535",
                                    .json_type = "string",
@@ -127,7 +125,7 @@ static const KaCodec srv_name = {.name = "srv-name",
 /* clang-format off: one row, one line where it fits */
 static const KaField fields[] = {
     ROW("host",
-        network_host,
+        ka_host_name,
         NULL,
         KA_NONE,
         "the host it is on; default: every host where a guest of the manifest names it"),

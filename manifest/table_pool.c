@@ -22,12 +22,10 @@ KA_ENUM(refresh_allocation, "default", "capacity");
 KA_ENUM(pool_word, "restart", "disrupt", "delete", "adopt");
 KA_NUMBER(pool_owner, -1, G_MAXINT32);
 
-static const KaCodec host_name = {
-    .name = "host-name", .json_type = "string", .refers = "host", .pattern = "^[^/\"'<>&]+$"};
 
 static const KaField fields[] = {
     {.key = "host",
-     .codec = &host_name,
+     .codec = &ka_host_name,
      .way = KA_NONE,
      .doc = "the host it is on; default: every host where a disk of the manifest names it"                          },
     {.key = "allow",
