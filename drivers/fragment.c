@@ -43,16 +43,20 @@ parse(const char *text, GError **error)
             g_string_append_printf(wrapped, " xmlns:%s='%s'", prefixes[i], uri);
     }
     g_string_append_printf(wrapped, ">%s</fragment>", text);
-    xmlDoc *xml = xmlReadMemory(wrapped->str, (int)wrapped->len, NULL, NULL,
-                                XML_PARSE_NONET | XML_PARSE_NOBLANKS | XML_PARSE_NOERROR |
-                                    XML_PARSE_NOWARNING);
+    xmlParserCtxt *context = xmlNewParserCtxt();
+    xmlDoc *xml = xmlCtxtReadMemory(context, wrapped->str, (int)wrapped->len, NULL, NULL,
+                                    XML_PARSE_NONET | XML_PARSE_NOBLANKS | XML_PARSE_NOERROR |
+                                        XML_PARSE_NOWARNING);
+    if (!context->nsWellFormed)
+        g_clear_pointer(&xml, xmlFreeDoc);
     if (!xml) {
-        const xmlError *last = xmlGetLastError();
+        const xmlError *last = xmlCtxtGetLastError(context);
         g_autofree char *message =
             g_strchomp(g_strdup(last && last->message ? last->message : "not well-formed"));
         g_set_error(error, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_XML,
                     "expected a fragment of XML: %s", message);
     }
+    xmlFreeParserCtxt(context);
     return xml;
 }
 

@@ -53,6 +53,31 @@ find_pair(const Residual *residual, const xmlNode *element, const xmlNode *built
     return pair;
 }
 
+static gboolean
+is_secret(const xmlAttr *attribute)
+{
+    return xmlStrEqual(attribute->name, KA_XML("passwd")) ||
+           xmlStrEqual(attribute->name, KA_XML("password"));
+}
+
+/* No manifest gets to see what nobody may read, nor the record. */
+static void
+drop_unspeakable(xmlNode *element)
+{
+    for (xmlAttr *attribute = element->properties, *next; attribute; attribute = next) {
+        next = attribute->next;
+        if (is_secret(attribute))
+            xmlRemoveProp(attribute);
+    }
+    for (xmlNode *child = element->children, *next; child; child = next) {
+        next = child->next;
+        if (is_record(child))
+            ka_place_prune(child, element);
+        else if (child->type == XML_ELEMENT_NODE)
+            drop_unspeakable(child);
+    }
+}
+
 /* Marked as new, not a part of what is built already; also for merging, where it would be taken for
  * what built has. */
 static xmlNode *
@@ -62,6 +87,7 @@ copy_whole(const xmlNode *element, const xmlNode *built)
     g_autoptr(GHashTable) none = g_hash_table_new(NULL, NULL);
 
     copy->_private = copy;
+    drop_unspeakable(copy);
     if (ka_fragment_target(built, copy, none))
         xmlSetProp(copy, KA_XML("ka-add"), KA_XML("yes"));
     return copy;
@@ -73,7 +99,7 @@ copy_differing_attributes(const xmlNode *element, const xmlNode *built, xmlNode 
     gboolean any = FALSE;
 
     for (const xmlAttr *attribute = element->properties; attribute; attribute = attribute->next) {
-        if (g_str_has_prefix((const char *)attribute->name, "ka-") ||
+        if (g_str_has_prefix((const char *)attribute->name, "ka-") || is_secret(attribute) ||
             attribute_equal(element, built, attribute->name))
             continue;
         xmlChar *value = xmlGetProp(element, attribute->name);
