@@ -3,7 +3,7 @@
 /* An overlay has a size of its own: growing what lies below it would change nothing that a guest
  * sees. */
 static gboolean
-check_base(const GPtrArray *users, const char *name, GError **error)
+check_base(const GPtrArray *users, GError **error)
 {
     for (guint i = 0; i < users->len; i++) {
         const KaUser *user = g_ptr_array_index(users, i);
@@ -43,7 +43,7 @@ users_to_grow(KaHost *host, virStorageVolPtr volume, const char *name, GError **
     }
     users = ka_users_of(host, path, error);
     free(path);
-    return users && check_base(users, name, error) ? g_steal_pointer(&users) : NULL;
+    return users && check_base(users, error) ? g_steal_pointer(&users) : NULL;
 }
 
 gboolean
