@@ -229,6 +229,8 @@ complete_maximum(const Completion *completion, const char *branch, const char *u
         return;
     gint64 now = current ? g_ascii_strtoll(current->text, NULL, 10) : 0;
     gint64 most = maximum ? g_ascii_strtoll(maximum->text, NULL, 10) : MAX(implied, now);
+    if (current && maximum && now <= most)
+        return;
     g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, most);
     if (current && now > most)
         error_at(completion, current,
