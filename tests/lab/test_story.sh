@@ -104,12 +104,12 @@ is 3 v vcpucount web --current --config
 unchanged m.yaml
 
 step "what nobody declared is left as it is"
-v schedinfo web --config --set cpu_shares=512 >/dev/null 2>&1 || v memtune web --config --hard-limit 4194304
-v dumpxml --inactive web | grep -E 'shares|hard_limit' >undeclared
+v dumpxml --inactive --security-info web | sed "s|</os>|<bios rebootTimeout='7'/></os>|" >undeclared.xml
+v define undeclared.xml
 unchanged m.yaml
 edit m.yaml 's/title: .*/title: again/'
 ka 0 apply --yes m.yaml
-v dumpxml --inactive web | grep -E 'shares|hard_limit' | cmp - undeclared
+has "rebootTimeout='7'" v dumpxml --inactive web
 
 step "media change in a cdrom"
 edit m.yaml "s|^      vdb: .*|&\n      sda: {as: cdrom, path: $work/empty.iso, format: raw}|"
