@@ -45,7 +45,7 @@ static KaLine *
 add(GPtrArray *lines, KaLineLevel level, const char *sign, KaTone tone, char *label /* taken */)
 {
     KaLine *line = g_new0(KaLine, 1);
-    *line = (KaLine){level, sign, tone, label, g_strdup(""), g_strdup("")};
+    *line = (KaLine){level, sign, tone, KA_TONE_PLAIN, label, g_strdup(""), g_strdup("")};
     g_ptr_array_add(lines, line);
     return line;
 }
@@ -120,17 +120,36 @@ add_change(GPtrArray *lines, const KaAction *action, const KaChange *change)
     put(&line->effect, effect_of(action, change));
 }
 
+/* That something is lost goes without saying where it is deleted: see put_removal. */
+static KaWords
+words_to_explain(const KaAction *action)
+{
+    gboolean removes = action->verb == KA_REMOVE || action->verb == KA_REPLACE;
+    return removes ? action->words & ~(KaWords)KA_WORD_DELETE : action->words;
+}
+
 static void
 add_words(GPtrArray *lines, const KaAction *action)
 {
     for (guint i = 0; i < KA_N_WORDS; i++) {
         const char *name = ka_word_name((KaWord)(1u << i));
+        if (!(words_to_explain(action) & (1u << i)))
+            continue;
         if (action->lacking & (1u << i))
             add_remark(lines, KA_TONE_BAD,
                        g_strdup_printf("wants the word %s: %s", name, reasons[i]));
-        else if (action->words & (1u << i))
+        else
             add_remark(lines, KA_TONE_DIM, g_strdup_printf("%s allowed: %s", name, reasons[i]));
     }
+}
+
+static void
+put_removal(KaLine *line, const KaAction *action)
+{
+    gboolean lacks = (action->lacking & KA_WORD_DELETE) != 0;
+    line->value_tone = lacks ? KA_TONE_BAD : KA_TONE_PLAIN;
+    put(&line->value, g_strdup_printf("%s%s", verbs[action->verb].effect,
+                                      lacks ? "; wants the word delete" : ""));
 }
 
 static void
@@ -194,7 +213,7 @@ add_action(GPtrArray *lines, const KaAction *action, gboolean verbose)
     if (action->left_over)
         put(&line->effect, g_strdup("left over; --prune and the word delete"));
     else if (action->verb == KA_REMOVE || action->verb == KA_REPLACE)
-        put(&line->value, g_strdup(verbs[action->verb].effect));
+        put_removal(line, action);
     add_details(lines, action);
     if (makes && verbose && action->object)
         add_declared(lines, action->object->node, NULL);

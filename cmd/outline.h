@@ -10,9 +10,10 @@ typedef struct {
     KaLineLevel level;
     const char *sign; /* static; "+", "-", "~", "±", "=", "?", " " */
     KaTone tone;      /* of sign and effect */
-    char *label;      /* "guest web", "memory.current", a remark's text; owned, as are the others */
-    char *value;      /* "2GiB → 4GiB"; never NULL */
-    char *effect;     /* "at next boot", "web.yaml:31"; never NULL */
+    KaTone value_tone;
+    char *label;  /* "guest web", "memory.current", a remark's text; owned, as are the others */
+    char *value;  /* "2GiB → 4GiB"; never NULL */
+    char *effect; /* "at next boot", "web.yaml:31"; never NULL */
 } KaLine;
 
 /* The lines of all hosts. verbose: also what is declared of new objects. Array of owned KaLine. */

@@ -63,7 +63,7 @@ lay_out(const KaTerminal *terminal, GString *out, const KaLine *line, Columns co
         g_autofree char *value =
             ka_terminal_cut(terminal, line->value, MAX(end, start + LEAST_VALUE) - start);
         ka_text_pad(out, at, start);
-        g_string_append(out, value);
+        ka_terminal_paint(terminal, out, line->value_tone, value);
         at = start + ka_text_width(value);
     }
     if (*line->effect) {
