@@ -12,6 +12,16 @@
 /* From so many keys on, a map's duplicates are found by a hash. */
 #define HASH_FROM 12
 
+/* Short texts that come again and again (keys, most values) are kept once: less memory to fill, and
+ * a comparison finds them in the cache. */
+#define N_COMMON 512
+#define MAX_COMMON 24
+
+typedef struct {
+    const char *text; /* in the tree; NULL: none yet */
+    gsize length;
+} Common;
+
 /* A map or list that is being read. */
 typedef struct {
     KaNode *node;     /* borrowed of the tree */
@@ -29,9 +39,10 @@ typedef struct {
     KaDiagnostics *diagnostics;
     Frame stack[MAX_DEPTH];
     guint depth;
-    GHashTable *anchors; /* owned; owned name → borrowed KaNode; NULL: none yet */
-    guint64 n_written;   /* nodes that the text itself holds */
-    guint64 n_copied;    /* what aliases made of them */
+    GHashTable *anchors;     /* owned; owned name → borrowed KaNode; NULL: none yet */
+    guint64 n_written;       /* nodes that the text itself holds */
+    guint64 n_copied;        /* what aliases made of them */
+    Common common[N_COMMON]; /* by what seems to tell texts apart; the last one wins */
 } Loader;
 
 static KaMark
@@ -45,6 +56,19 @@ refuse(Loader *loader, KaMark mark, const char *message)
 {
     ka_diagnostics_add(loader->diagnostics, KA_ERROR, mark, "%s", message);
     return FALSE;
+}
+
+static const char *
+keep_text(Loader *loader, const char *text, gsize length)
+{
+    if (length == 0 || length > MAX_COMMON)
+        return ka_tree_strndup(loader->tree, text, length);
+    const guchar *bytes = (const guchar *)text;
+    gsize hash = length * 131 + bytes[0] * 31u + bytes[length / 2] * 17u + bytes[length - 1];
+    Common *common = &loader->common[hash % N_COMMON];
+    if (!common->text || common->length != length || memcmp(common->text, text, length) != 0)
+        *common = (Common){ka_tree_strndup(loader->tree, text, length), length};
+    return common->text;
 }
 
 static Frame *
@@ -199,7 +223,7 @@ on_scalar(Loader *loader, const yaml_event_t *event)
 
     Frame *frame = top(loader);
     if (wants_key(frame) && !event->data.scalar.anchor) {
-        take_key(frame, ka_tree_strndup(loader->tree, text, length), mark, plain);
+        take_key(frame, keep_text(loader, text, length), mark, plain);
         return TRUE;
     }
     gboolean string = !plain || (event->data.scalar.tag && !event->data.scalar.plain_implicit &&
@@ -212,7 +236,7 @@ on_scalar(Loader *loader, const yaml_event_t *event)
     if (!string && is_null(text, length))
         node->type = KA_NODE_NULL;
     else
-        node->text = ka_tree_strndup(loader->tree, text, length);
+        node->text = keep_text(loader, text, length);
     loader->n_written++;
     keep_anchor(loader, event->data.scalar.anchor, node);
     if (wants_key(frame))
