@@ -136,6 +136,22 @@ patch_of_a_union_clears_what_it_excludes_and_keeps_what_is_shared(void **state)
                    "</domain>");
 }
 
+static void
+patch_of_a_union_keeps_the_place_that_two_of_it_share(void **state)
+{
+    (void)state;
+    assert_patched("<domain><devices><disk type='network'><source protocol='nbd' name='v'/>"
+                   "<target dev='vda'/></disk></devices></domain>",
+                   "{}", "{disks: {vda: {protocol: rbd}}}", "disks.vda.protocol",
+                   "<domain><devices><disk type=\"network\"><source protocol=\"rbd\" name=\"v\"/>"
+                   "<target dev=\"vda\"/></disk></devices></domain>");
+    assert_patched("<domain><devices><disk type='network'><source protocol='nbd' name='v'/>"
+                   "<target dev='vda'/></disk></devices></domain>",
+                   "{}", "{disks: {vda: {path: /a}}}", "disks.vda.path",
+                   "<domain><devices><disk type=\"file\"><source file=\"/a\"/>"
+                   "<target dev=\"vda\"/></disk></devices></domain>");
+}
+
 #define NICS                                                                                       \
     "<domain><devices><interface type='bridge'><mac address='52:54:00:00:00:01'/>"                 \
     "<source bridge='br0'/></interface></devices></domain>"
@@ -211,6 +227,7 @@ main(void)
         cmocka_unit_test(patch_of_a_list_keeps_what_its_entries_hold_beside),
         cmocka_unit_test(patch_of_items_adds_and_removes_whole_ones),
         cmocka_unit_test(patch_of_a_union_clears_what_it_excludes_and_keeps_what_is_shared),
+        cmocka_unit_test(patch_of_a_union_keeps_the_place_that_two_of_it_share),
         cmocka_unit_test(patch_of_an_adopted_nic_gives_it_its_alias),
         cmocka_unit_test(patch_of_a_forgotten_nic_finds_it_by_what_was_read),
         cmocka_unit_test(patch_of_a_field_of_no_item_fails),
