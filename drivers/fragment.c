@@ -270,7 +270,6 @@ merge_children(xmlNode *element, xmlNode *fragment)
             target = xmlDocCopyNode(child, element->doc, 1);
             xmlUnsetProp(target, KA_XML("ka-add"));
             xmlAddChild(element, target);
-            xmlReconciliateNs(element->doc, target);
         }
         g_hash_table_add(taken, target);
     }

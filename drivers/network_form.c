@@ -74,7 +74,18 @@ prefix_netmask(const char *prefix)
                            mask & 255);
 }
 
-/* <ip> and <route>: "192.168.50.1/24"; without prefix where libvirt takes the address's class. */
+/* What libvirt takes where none is said: by the address's class. */
+static guint
+default_prefix(const char *address)
+{
+    int first = atoi(address);
+
+    if (is_ipv6(address))
+        return 64;
+    return first < 128 ? 8 : first < 192 ? 16 : 24;
+}
+
+/* <ip> and <route>: "192.168.50.1/24". */
 static char *
 cidr_get(const xmlNode *element)
 {
@@ -86,9 +97,9 @@ cidr_get(const xmlNode *element)
         return NULL;
     if (!prefix && netmask)
         prefix = g_strdup_printf("%u", netmask_prefix(netmask));
-    if (!prefix && is_ipv6(address))
-        prefix = g_strdup("64");
-    return prefix ? g_strconcat(address, "/", prefix, NULL) : g_steal_pointer(&address);
+    if (!prefix)
+        prefix = g_strdup_printf("%u", default_prefix(address));
+    return g_strconcat(address, "/", prefix, NULL);
 }
 
 static void
@@ -97,7 +108,9 @@ cidr_set(xmlNode *element, const char *cidr)
     g_auto(GStrv) parts = g_strsplit(cidr, "/", 2);
     gboolean by_prefix = is_ipv6(cidr) || has(element, "prefix");
 
-    set(element, "family", is_ipv6(cidr) ? "ipv6" : NULL);
+    g_autofree char *family = ka_xml_attribute(element, "family");
+    if (is_ipv6(cidr) != (g_strcmp0(family, "ipv6") == 0))
+        set(element, "family", is_ipv6(cidr) ? "ipv6" : NULL);
     set(element, "address", parts[0]);
     g_autofree char *netmask = parts[1] ? prefix_netmask(parts[1]) : NULL;
     set(element, "netmask", by_prefix ? NULL : netmask);
@@ -191,17 +204,17 @@ srv_get(const xmlNode *element)
     g_autofree char *protocol = ka_xml_attribute(element, "protocol");
     g_autofree char *target = ka_xml_attribute(element, "target");
 
-    return service && protocol && target ? g_strjoin("/", service, protocol, target, NULL) : NULL;
+    return service && protocol ? g_strjoin("/", service, protocol, target, NULL) : NULL;
 }
 
 static void
 srv_set(xmlNode *element, const char *name)
 {
+    static const char *const names[] = {"service", "protocol", "target"};
     g_auto(GStrv) parts = g_strsplit(name, "/", 3);
 
-    set(element, "service", parts[0]);
-    set(element, "protocol", parts[1]);
-    set(element, "target", parts[2]);
+    for (gsize i = 0; parts[i]; i++)
+        set(element, names[i], parts[i]);
 }
 
 /* A host without a name goes by what else it is known by. */
@@ -291,24 +304,32 @@ normalise_element(xmlNode *element)
 
 /* The first address of a family that has DHCP is the main one, else the first. */
 static void
-normalise_main(xmlNode *root)
+normalise_addresses(xmlNode *root)
 {
-    static const char *const families[] = {"ipv4", "ipv6"};
+    xmlNode *main[2] = {NULL, NULL};
 
-    for (gsize i = 0; i < G_N_ELEMENTS(families); i++) {
-        xmlNode *main = NULL;
-        for (xmlNode *ip = root->children; ip; ip = ip->next) {
-            g_autofree char *address = ip->type == XML_ELEMENT_NODE && is(ip, "ip")
-                                           ? ka_xml_attribute(ip, "address")
-                                           : NULL;
-            if (!address || is_ipv6(address) != (i == 1))
-                continue;
-            set(ip, "ka-main", "no");
-            if (!main || (!ka_xml_child(main, "dhcp") && ka_xml_child(ip, "dhcp")))
-                main = ip;
-        }
-        if (main)
-            set(main, "ka-main", families[i]);
+    for (xmlNode *ip = root->children; ip; ip = ip->next) {
+        g_autofree char *address =
+            ip->type == XML_ELEMENT_NODE && is(ip, "ip") ? ka_xml_attribute(ip, "address") : NULL;
+        if (!address)
+            continue;
+        xmlNode **best = &main[is_ipv6(address)];
+        if (!*best || (!ka_xml_child(*best, "dhcp") && ka_xml_child(ip, "dhcp")))
+            *best = ip;
+        xmlNodeSetName(ip, XML("ka-ip"));
+    }
+    if (main[FALSE])
+        xmlNodeSetName(main[FALSE], XML("ip"));
+    if (main[TRUE])
+        xmlNodeSetName(main[TRUE], XML("ka-ip6"));
+}
+
+static void
+denormalise_addresses(xmlNode *root)
+{
+    for (xmlNode *ip = root->children; ip; ip = ip->next) {
+        if (ip->type == XML_ELEMENT_NODE && (is(ip, "ka-ip") || is(ip, "ka-ip6")))
+            xmlNodeSetName(ip, XML("ip"));
     }
 }
 
@@ -369,7 +390,7 @@ denormalise_lease(xmlNode *dhcp)
         g_autofree char *now = lease_get(lease);
         if (g_strcmp0(now, common) != 0)
             lease_set(lease, common);
-        set(lease, "ka-form", NULL);
+        set(lease, "ka-seconds", common);
     }
 }
 
@@ -483,7 +504,7 @@ ka_network_normalise(xmlDoc *xml)
     normalise_forward(root);
     each(root, normalise_element);
     each(root, normalise_group);
-    normalise_main(root);
+    normalise_addresses(root);
 }
 
 void
@@ -491,6 +512,7 @@ ka_network_denormalise(xmlDoc *xml)
 {
     xmlNode *root = xmlDocGetRootElement(xml);
 
+    denormalise_addresses(root);
     each(root, denormalise_group);
     each(root, denormalise_element);
     denormalise_forward(root);

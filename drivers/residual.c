@@ -60,13 +60,20 @@ is_secret(const xmlAttr *attribute)
            xmlStrEqual(attribute->name, KA_XML("password"));
 }
 
+/* Of the normal form alone: what libvirt says stands beside it. */
+static gboolean
+is_normal(const xmlAttr *attribute)
+{
+    return g_str_has_prefix((const char *)attribute->name, "ka-");
+}
+
 /* No manifest gets to see what nobody may read, nor the record. */
 static void
 drop_unspeakable(xmlNode *element)
 {
     for (xmlAttr *attribute = element->properties, *next; attribute; attribute = next) {
         next = attribute->next;
-        if (is_secret(attribute))
+        if (is_secret(attribute) || is_normal(attribute))
             xmlRemoveProp(attribute);
     }
     for (xmlNode *child = element->children, *next; child; child = next) {

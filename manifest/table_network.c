@@ -3,9 +3,9 @@
 #include <gio/gio.h>
 #include <string.h>
 
-/* Places beginning with ka- are of the normal form, see drivers/network_form.c: an <ip> holds its
- * address and prefix in @ka-cidr, the first one of its family that has DHCP, else the first, is
- * @ka-main='ipv4' or 'ipv6', all others are @ka-main='no'. */
+/* Places beginning with ka- are of the normal form, see drivers/network_form.c: an address holds
+ * its prefix in @ka-cidr; <ip> is the IPv4 address that has DHCP, else the first, <ka-ip6> that of
+ * IPv6, <ka-ip> each of the others. */
 
 KA_ENUM(network_state, "active", "inactive");
 KA_ENUM(network_word, "restart", "disrupt", "delete", "adopt");
@@ -40,7 +40,7 @@ static const KaCodec duid = {.name = "duid",
 static const KaCodec srv_name = {.name = "srv-name",
                                  .expected = "SERVICE/PROTOCOL/TARGET such as ldap/tcp/dc1.example",
                                  .json_type = "string",
-                                 .pattern = "^[^/\"'<>&]+/(tcp|udp)/[^/\"'<>&]+$"};
+                                 .pattern = "^[^/\"'<>&]+/(tcp|udp)(/[^/\"'<>&]+)?$"};
 
 #define ROW(KEY, CODEC, AT, WAY, DOC)                                                              \
     {                                                                                              \
@@ -119,8 +119,8 @@ static const KaCodec srv_name = {.name = "srv-name",
                   "from the guests' point of view: what comes in"),                                \
         RATE_ROWS(PREFIX "bandwidth.outbound", "bandwidth/outbound", WAY, "what goes out")
 
-#define MAIN4 "ip[@ka-main='ipv4']"
-#define MAIN6 "ip[@ka-main='ipv6']"
+#define MAIN4 "ip"
+#define MAIN6 "ka-ip6"
 
 /* clang-format off: one row, one line where it fits */
 static const KaField fields[] = {
@@ -287,7 +287,7 @@ static const KaField fields[] = {
     ROW("addresses", ka_map, NULL, KA_RESTART, "further addresses of the host on it"),
     {.key = "addresses.*",
        .codec = &ka_map,
-       .at = "ip[@ka-main='no']",
+       .at = "ka-ip",
        .id = "@ka-cidr",
        .way = KA_RESTART,
        .name = &ka_cidr,
@@ -344,7 +344,7 @@ static const KaField fields[] = {
        .way = KA_LIVE,
        .doc = "a record: its text"},
     ROW("dns.txt.*.value", ka_line, "@value", KA_LIVE, "the text"),
-    ROW("dns.srv", ka_map, NULL, KA_LIVE, "SRV records by SERVICE/PROTOCOL/TARGET"),
+    ROW("dns.srv", ka_map, NULL, KA_LIVE, "SRV records by SERVICE/PROTOCOL/TARGET; without a target: there is no such service"),
     {.key = "dns.srv.*",
        .codec = &ka_map,
        .at = "dns/srv",
@@ -429,15 +429,15 @@ typedef struct {
     KaDiagnostics *diagnostics;
 } Completion;
 
-static void G_GNUC_PRINTF(3, 4)
-    refuse(const Completion *completion, const KaNode *node, const char *format, ...)
+static void G_GNUC_PRINTF(4, 5) report(
+    const Completion *completion, KaSeverity severity, const KaNode *node, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
-    ka_diagnostics_add(completion->diagnostics, KA_ERROR, ka_node_mark(node), "network '%s': %s",
+    ka_diagnostics_add(completion->diagnostics, severity, ka_node_mark(node), "network '%s': %s",
                        completion->object->name, text);
 }
 
@@ -514,18 +514,18 @@ check_hosts(const Completion *completion, const KaNode *hosts, const char *cidr)
         if (host->type != KA_NODE_MAP)
             continue;
         if (!ip)
-            refuse(completion, host, "host '%s' has no ip", host->key);
+            report(completion, KA_ERROR, host, "host '%s' has no ip", host->key);
         else if (cidr && !is_in(cidr, ip))
-            refuse(completion, ka_node_get(host, "ip"), "%s of host '%s' is not in the network", ip,
-                   host->key);
+            report(completion, KA_WARNING, ka_node_get(host, "ip"),
+                   "%s of host '%s' is not in the network", ip, host->key);
         for (gsize i = 0; i < G_N_ELEMENTS(unique); i++) {
             const KaNode *node = ka_node_get(host, unique[i]);
             if (!node || !node->text)
                 continue;
             const KaNode *other = g_hash_table_lookup(seen, node->text);
             if (other)
-                refuse(completion, node, "hosts '%s' and '%s' have the same %s %s", other->key,
-                       host->key, unique[i], node->text);
+                report(completion, KA_ERROR, node, "hosts '%s' and '%s' have the same %s %s",
+                       other->key, host->key, unique[i], node->text);
             g_hash_table_insert(seen, ka_borrow(node->text), ka_borrow(host));
         }
     }
@@ -539,7 +539,7 @@ check_ranges(const Completion *completion, const KaNode *ranges, const char *cid
         for (char **end = ends; cidr && *end; end++) {
             if (is_in(cidr, g_strstrip(*end)))
                 continue;
-            refuse(completion, range, "DHCP range %s is not in the network", range->text);
+            report(completion, KA_ERROR, range, "DHCP range %s is not in the network", range->text);
             break;
         }
     }
@@ -558,7 +558,7 @@ complete_family(const Completion *completion,
     const char *cidr = address && address->type == KA_NODE_SCALAR ? address->text : NULL;
 
     if (cidr && is_ipv6 != (strchr(cidr, ':') != NULL)) {
-        refuse(completion, address, "%s: expected an %s address, got '%s'", address_key,
+        report(completion, KA_ERROR, address, "%s: expected an %s address, got '%s'", address_key,
                is_ipv6 ? "IPv6" : "IPv4", cidr);
         return;
     }
