@@ -106,7 +106,7 @@ copy_differing_attributes(const xmlNode *element, const xmlNode *built, xmlNode 
     gboolean any = FALSE;
 
     for (const xmlAttr *attribute = element->properties; attribute; attribute = attribute->next) {
-        if (g_str_has_prefix((const char *)attribute->name, "ka-") || is_secret(attribute) ||
+        if (is_normal(attribute) || is_secret(attribute) ||
             attribute_equal(element, built, attribute->name))
             continue;
         xmlChar *value = xmlGetProp(element, attribute->name);
