@@ -96,10 +96,23 @@ append_literal(GString *out, const char *text, guint indent)
         g_string_append_printf(out, "\n%*s%s", *lines[i] ? (int)indent : 0, "", lines[i]);
 }
 
+/* A secret is never written: who loads the text gives it by the environment. */
+static void
+append_placeholder(GString *out, const KaNode *node)
+{
+    g_autofree char *name = g_ascii_strup(node->key ? node->key : "secret", -1);
+    g_strcanon(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", '_');
+    g_string_append_printf(out, "{env: %s}", name);
+}
+
 static void
 append_scalar(GString *out, const KaNode *node, guint indent)
 {
     const KaCodec *codec = node->row ? node->row->codec : NULL;
+    if (node->secret || (codec && codec->secret)) {
+        append_placeholder(out, node);
+        return;
+    }
     g_autofree char *text = codec ? ka_codec_format(codec, node->text) : g_strdup(node->text);
     const char *type = codec ? codec->json_type : NULL;
     gboolean is_string = !type || g_str_equal(type, "string");

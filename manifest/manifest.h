@@ -95,7 +95,8 @@ void ka_check(KaTree *tree, KaNode *node, const KaRows *rows, KaDiagnostics *dia
 void ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnostics);
 
 /* emit.c: a node tree as YAML text; scalars that YAML 1.1 or 1.2 would read as something else are
- * quoted, multi-line text in literal style. canonical text is formatted by the rows. load(emit(x)) == x.
+ * quoted, multi-line text in literal style. canonical text is formatted by the rows. load(emit(x)) == x,
+ * but for secrets: {env: KEY} stands for them.
  * Comments: a node's `comment` is not kept. Caller frees. */
 char *ka_emit(const KaNode *node);
 

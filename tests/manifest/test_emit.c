@@ -199,6 +199,17 @@ emit_of_checked_values_writes_them_as_a_user_does(void **state)
         "memory:\n  current: 2GiB\nvcpus:\n  current: 2\nautostart: true\ntitle: \"no\"\n");
 }
 
+static void
+emit_of_secret_writes_where_to_give_it(void **state)
+{
+    (void)state;
+    g_autoptr(KaTree) tree = ka_tree_new();
+    KaNode *root = ka_node_new(tree, KA_NODE_MAP);
+    ka_node_put(tree, root, "auth.pass-word", "hunter2")->secret = 1;
+    g_autofree char *emitted = ka_emit(root);
+    assert_string_equal(emitted, "auth:\n  pass-word: {env: PASS_WORD}\n");
+}
+
 int
 main(void)
 {
@@ -207,6 +218,7 @@ main(void)
         cmocka_unit_test(emit_of_special_characters_loads_as_the_same),
         cmocka_unit_test(emit_of_tree_is_plain_where_it_can_be),
         cmocka_unit_test(emit_of_checked_values_writes_them_as_a_user_does),
+        cmocka_unit_test(emit_of_secret_writes_where_to_give_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
