@@ -144,13 +144,28 @@ verify(const Job *job, gboolean done)
     return done && !plan->failed && !plan->diagnostics->n_errors ? KA_EXIT_DONE : KA_EXIT_ERROR;
 }
 
+static KaDisplayFlags
+display_flags(const Job *job, const KaPlan *plan)
+{
+    KaDisplayFlags flags = 0;
+    if (plan->hosts->len > 1)
+        flags |= KA_DISPLAY_HOSTS;
+    if (job->context->quiet)
+        flags |= KA_DISPLAY_QUIET;
+    for (guint i = 0; i < plan->hosts->len; i++) {
+        const KaHostPlan *host = g_ptr_array_index(plan->hosts, i);
+        if (host->host->real_uri && strstr(host->host->real_uri, "+ssh:"))
+            flags |= KA_DISPLAY_ALONE;
+    }
+    return flags;
+}
+
 static gboolean
 execute(const Job *job, KaPlan *plan, gboolean *ret_interrupted)
 {
     const KaContext *context = job->context;
-    g_autoptr(KaDisplay) display = ka_display_new(
-        &context->err, plan->n_create + plan->n_change + plan->n_remove + plan->n_replace,
-        plan->hosts->len > 1, context->quiet);
+    guint total = plan->n_create + plan->n_change + plan->n_remove + plan->n_replace;
+    g_autoptr(KaDisplay) display = ka_display_new(&context->err, total, display_flags(job, plan));
     KaProgress *progress = ka_display_progress(display);
     progress->timeout_seconds = (guint)given.grace_seconds;
     gboolean done = ka_plan_execute(plan, progress, (guint)given.parallel_restarts);

@@ -1,4 +1,5 @@
 #include "cmd/progress.h"
+#include "cmd/foreground.h"
 #include <errno.h>
 #include <glib-unix.h>
 #include <poll.h>
@@ -9,7 +10,7 @@
 #define REDRAW_US (G_USEC_PER_SEC / 10)
 #define TICK_MS 250
 #define PLAIN_STEP_US (10 * G_USEC_PER_SEC)
-#define BAR_CELLS 16
+#define BAR_CELLS 10
 #define HARD_QUIT 130
 
 typedef struct {
@@ -32,7 +33,8 @@ struct KaDisplay {
     GThread *thread;
     int pipe[2];
     struct sigaction before[2];
-    guint signals; /* of the watching thread alone */
+    KaForeground *foreground; /* owned; NULL: none was taken */
+    guint signals;            /* of the watching thread alone */
 };
 
 static const int watched[] = {SIGINT, SIGTERM};
@@ -108,14 +110,14 @@ ka_step_format(const KaTerminal *terminal,
     }
     double part = CLAMP((double)done / (double)total, 0, 1);
     g_autofree char *all = format_amount(total, unit);
-    g_string_append_printf(out, "  %3d%% ", (int)(part * 100));
+    g_string_append_printf(out, " %3d%% ", (int)(part * 100));
     append_bar(out, part);
-    g_string_append_printf(out, "  %s of %s", so_far, all);
+    g_string_append_printf(out, " %s of %s", so_far, all);
     if (g_str_equal(unit, "B") && seconds >= 1 && rate >= 1) {
         g_autofree char *speed = format_amount((guint64)rate, unit);
         g_autofree char *left =
             format_amount((guint64)((double)(total - MIN(done, total)) / rate), "s");
-        g_string_append_printf(out, "  %s/s  %s left", speed, left);
+        g_string_append_printf(out, ", %s/s, %s left", speed, left);
     }
     return ka_terminal_clean(terminal, out->str);
 }
@@ -124,19 +126,21 @@ static char *
 running_line(const KaDisplay *display, const Running *running, gint64 now)
 {
     const char *verb = doing[running->action->verb];
+    double seconds = (double)(now - running->began_us) / G_USEC_PER_SEC;
     if (!running->what)
-        return g_strdup_printf("%s: %s", running->address, verb);
+        return g_strdup_printf("%s: %s  %.0f s", running->address, verb, seconds);
     g_autofree char *step =
         ka_step_format(&display->terminal, running->what, running->done, running->total,
                        running->unit, now - running->step_began_us);
-    return g_strdup_printf("%s: %s", running->address, step);
+    return running->total ? g_strdup_printf("%s: %s", running->address, step)
+                          : g_strdup_printf("%s: %s  %.0f s", running->address, step, seconds);
 }
 
 static void
 append_erase(const KaDisplay *display, GString *out)
 {
     if (display->drawn)
-        g_string_append_printf(out, "\033[%uA\033[J", display->drawn);
+        g_string_append_printf(out, "\r\033[%uA\033[J", display->drawn); /* \r: a ^C was echoed */
 }
 
 static void
@@ -150,9 +154,7 @@ draw(KaDisplay *display)
     for (; shown < display->running->len && shown < room; shown++) {
         const Running *running = g_ptr_array_index(display->running, shown);
         g_autofree char *line = running_line(display, running, now);
-        g_autofree char *timed =
-            g_strdup_printf("%s  %.0f s", line, (double)(now - running->began_us) / G_USEC_PER_SEC);
-        g_autofree char *clean = ka_terminal_clean(&display->terminal, timed);
+        g_autofree char *clean = ka_terminal_clean(&display->terminal, line);
         g_autofree char *cut =
             ka_terminal_cut(&display->terminal, clean, display->terminal.width - 3);
         g_string_append_printf(out, "  %s\n", cut);
@@ -279,6 +281,7 @@ take_signal(KaDisplay *display)
     if (display->signals++ > 0) {
         ssize_t written = write(STDERR_FILENO, last_words, sizeof last_words - 1);
         (void)written;
+        ka_foreground_give_back(display->foreground);
         _exit(HARD_QUIT);
     }
     g_cancellable_cancel(display->progress.cancel);
@@ -319,14 +322,14 @@ catch_signals(KaDisplay *display)
 }
 
 KaDisplay *
-ka_display_new(const KaTerminal *terminal, guint total, gboolean hosts, gboolean quiet)
+ka_display_new(const KaTerminal *terminal, guint total, KaDisplayFlags flags)
 {
     KaDisplay *display = g_new0(KaDisplay, 1);
     display->terminal = *terminal;
     display->total = total;
-    display->hosts = hosts;
-    display->quiet = quiet;
-    display->live = terminal->is_terminal && !quiet;
+    display->hosts = (flags & KA_DISPLAY_HOSTS) != 0;
+    display->quiet = (flags & KA_DISPLAY_QUIET) != 0;
+    display->live = terminal->is_terminal && !display->quiet;
     display->running = g_ptr_array_new_with_free_func((GDestroyNotify)running_free);
     g_mutex_init(&display->lock);
     display->progress = (KaProgress){.action = on_action,
@@ -338,6 +341,8 @@ ka_display_new(const KaTerminal *terminal, guint total, gboolean hosts, gboolean
     if (!g_unix_open_pipe(display->pipe, FD_CLOEXEC, &error))
         g_error("%s", error->message);
     catch_signals(display);
+    if (flags & KA_DISPLAY_ALONE)
+        display->foreground = ka_foreground_take();
     display->thread = g_thread_new("progress", watch, display);
     return display;
 }
@@ -352,6 +357,7 @@ ka_display_free(KaDisplay *display)
     ssize_t written = write(display->pipe[1], "", 1);
     (void)written;
     g_thread_join(display->thread);
+    ka_foreground_give_back(display->foreground);
     if (display->live)
         erase(display);
     signal_pipe = -1;

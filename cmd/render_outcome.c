@@ -45,7 +45,11 @@ append_outcome(
     g_autofree char *address = ka_action_address(action, hosts);
     g_autofree char *sign = ka_terminal_clean(terminal, outcomes[action->outcome].sign);
     gboolean done = action->outcome == KA_DONE;
-    const char *word = done ? done_words[action->verb] : outcomes[action->outcome].word;
+    gboolean ended = action->outcome == KA_FAILED &&
+                     g_error_matches(action->error, KA_HOST_ERROR, KA_HOST_ERROR_CANCELLED);
+    const char *word = done    ? done_words[action->verb]
+                       : ended ? "interrupted"
+                               : outcomes[action->outcome].word;
     g_autofree char *timed =
         g_strdup_printf("%s in %.1f s", word, (double)action->duration_us / G_USEC_PER_SEC);
 

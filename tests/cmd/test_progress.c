@@ -72,7 +72,7 @@ static void
 display_without_terminal_prints_plain_lines(void **state)
 {
     Fixture *fixture = *state;
-    g_autoptr(KaDisplay) display = ka_display_new(&fixture->terminal, 1, TRUE, FALSE);
+    g_autoptr(KaDisplay) display = ka_display_new(&fixture->terminal, 1, KA_DISPLAY_HOSTS);
     tell(display, fixture->action, KA_RUNNING);
     step(display, fixture->action, 1024); /* too early to be said */
     fixture->action->error = g_error_new_literal(KA_HOST_ERROR, KA_HOST_ERROR_LIBVIRT, "no space");
@@ -87,14 +87,14 @@ display_on_terminal_draws_and_takes_away(void **state)
 {
     Fixture *fixture = *state;
     fixture->terminal.is_terminal = TRUE;
-    KaDisplay *display = ka_display_new(&fixture->terminal, 3, FALSE, FALSE);
+    KaDisplay *display = ka_display_new(&fixture->terminal, 3, 0);
     tell(display, fixture->action, KA_RUNNING);
     step(display, fixture->action, 1024);
     g_usleep(G_USEC_PER_SEC / 2); /* the clock draws by itself */
     tell(display, fixture->action, KA_DONE);
     ka_display_free(display);
     g_autofree char *text = written(fixture);
-    assert_non_null(strstr(text, "disk/web-data: uploading   25% ████░░░░"));
+    assert_non_null(strstr(text, "disk/web-data: uploading  25% ███░░░░"));
     assert_non_null(strstr(text, "0 of 3 done, 1 running\n"));
     assert_non_null(strstr(text, "1 of 3 done, 0 running\n"));
     assert_true(g_str_has_suffix(text, "\033[1A\033[J"));
@@ -106,7 +106,7 @@ display_at_first_signal_cancels(void **state)
     Fixture *fixture = *state;
     const int signals[] = {SIGINT, SIGTERM};
     for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
-        g_autoptr(KaDisplay) display = ka_display_new(&fixture->terminal, 1, FALSE, TRUE);
+        g_autoptr(KaDisplay) display = ka_display_new(&fixture->terminal, 1, KA_DISPLAY_QUIET);
         assert_false(ka_display_interrupted(display));
         raise(signals[i]);
         for (guint tries = 0; tries < 500 && !ka_display_interrupted(display); tries++)
@@ -121,7 +121,7 @@ display_at_second_signal_quits(void **state)
     Fixture *fixture = *state;
     pid_t child = fork();
     if (child == 0) {
-        KaDisplay *display = ka_display_new(&fixture->terminal, 1, FALSE, TRUE);
+        KaDisplay *display = ka_display_new(&fixture->terminal, 1, KA_DISPLAY_QUIET);
         raise(SIGINT);
         while (!ka_display_interrupted(display))
             g_usleep(1000);
@@ -141,7 +141,7 @@ display_when_freed_gives_signals_back(void **state)
     Fixture *fixture = *state;
     struct sigaction before, after;
     sigaction(SIGINT, NULL, &before);
-    ka_display_free(ka_display_new(&fixture->terminal, 1, FALSE, TRUE));
+    ka_display_free(ka_display_new(&fixture->terminal, 1, KA_DISPLAY_QUIET));
     sigaction(SIGINT, NULL, &after);
     assert_ptr_equal(before.sa_handler, after.sa_handler);
 }
