@@ -92,7 +92,7 @@ cpu_map(const char *text, int n_cpus)
         guint64 last = *end == '-' ? g_ascii_strtoull(end + 1, NULL, 10) : first;
         for (guint64 cpu = first; cpu <= last && cpu < (guint64)n_cpus; cpu++) {
             if (out)
-                map[cpu / 8] &= (guchar)~(1U << (cpu % 8));
+                map[cpu / 8] &= (guchar) ~(1U << (cpu % 8));
             else
                 map[cpu / 8] |= (guchar)(1U << (cpu % 8));
         }

@@ -236,13 +236,6 @@ denormalise_device(xmlNode *device)
     denormalise_live_names(device);
     if (ka_element_is(device, "graphics"))
         denormalise_graphics(device);
-    const char *name = ka_element_is(device, "controller") ? ka_attribute(device, "ka-name") : NULL;
-    const char *dash = name ? strrchr(name, '-') : NULL;
-    if (dash && !ka_attribute(device, "type")) {
-        g_autofree char *type = g_strndup(name, (gsize)(dash - name));
-        ka_attribute_set(device, "type", type);
-        ka_attribute_set(device, "index", dash + 1);
-    }
     for (xmlAttr *attr = device->properties, *next; attr; attr = next) {
         next = attr->next;
         if (g_str_has_prefix((const char *)attr->name, "ka-"))
@@ -283,6 +276,28 @@ drive_is_derived(const xmlNode *disk, const xmlNode *address)
            number_at(address, "@unit") == unit;
 }
 
+/* What follows from a PCIe port's number and address. */
+static void
+drop_derived_of_port(xmlNode *controller)
+{
+    xmlNode *model = ka_element_child(controller, "model");
+    xmlNode *target = ka_element_child(controller, "target");
+    g_autofree char *slot = ka_place_get(controller, "address/@slot", FALSE);
+    g_autofree char *function = ka_place_get(controller, "address/@function", FALSE);
+    g_autofree char *port = ka_place_get(target ? target : controller, "@port", FALSE);
+
+    if (!model || !target || !slot || !function || !port ||
+        !ka_attribute_is(controller, "model", "pcie-root-port") ||
+        !ka_attribute_is(model, "name", "pcie-root-port") ||
+        number_at(target, "@chassis") != number_at(controller, "@index") ||
+        ka_element_child(target, NULL) || ka_attribute(target, "hotplug") ||
+        g_ascii_strtoull(port, NULL, 16) !=
+            g_ascii_strtoull(slot, NULL, 16) * 8 + g_ascii_strtoull(function, NULL, 16))
+        return;
+    ka_element_drop(model);
+    ka_element_drop(target);
+}
+
 static void
 drop_derived_of_device(xmlNode *device, GHashTable *counts)
 {
@@ -295,6 +310,8 @@ drop_derived_of_device(xmlNode *device, GHashTable *counts)
     if (ka_element_is(device, "disk") && address && ka_attribute_is(address, "type", "drive") &&
         drive_is_derived(device, address)) {
         ka_element_drop(address);
+    } else if (ka_element_is(device, "controller")) {
+        drop_derived_of_port(device);
     } else if (ka_element_is(device, "input") && is_implicit_input(device)) {
         ka_element_drop(device);
     } else if (ka_element_is(device, "serial") && target &&
@@ -473,6 +490,24 @@ ka_guest_normalise_live(KaDocument *live, const KaDocument *config)
     ka_for_children(graphics, devices, "graphics") restore_websocket(graphics, config_devices);
 }
 
+static void
+complete_device(xmlNode *device)
+{
+    xmlNode *driver = ka_element_is(device, "disk") ? ka_element_child(device, "driver") : NULL;
+    const char *name = ka_element_is(device, "controller") ? ka_attribute(device, "ka-name") : NULL;
+    const char *dash = name ? strrchr(name, '-') : NULL;
+
+    if (ka_element_is(device, "disk") && !ka_attribute(device, "type"))
+        ka_attribute_set(device, "type", "file");
+    if (ka_attribute(driver, "type") && !ka_attribute(driver, "name"))
+        ka_attribute_set(driver, "name", "qemu");
+    if (dash && !ka_attribute(device, "type")) {
+        g_autofree char *type = g_strndup(name, (gsize)(dash - name));
+        ka_attribute_set(device, "type", type);
+        ka_attribute_set(device, "index", dash + 1);
+    }
+}
+
 void
 ka_guest_essentials(KaDocument *document, KaHost *host)
 {
@@ -482,6 +517,7 @@ ka_guest_essentials(KaDocument *document, KaHost *host)
 
     if (!ka_attribute(root, "type"))
         ka_attribute_set(root, "type", ka_link_domain_type(host, arch));
+    ka_for_children(device, ka_element_child(root, "devices"), NULL) complete_device(device);
     if (!os)
         ka_place_set(root, "os/type", "hvm", FALSE, NULL);
 }

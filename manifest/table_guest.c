@@ -116,9 +116,11 @@ static const KaCodec controller_name = {.name = "controller-name",
         .key = k, .codec = &ka_list, .way = w, .doc = text                                         \
     }
 
-#define PCI_AT "@domain ':' address/@bus ':' address/@slot '.' address/@function"
+#define PCI_AT(address)                                                                            \
+    address "[@type='pci']/@domain ':' " address "/@bus ':' " address "/@slot '.' " address        \
+            "/@function"
 #define ADDRESS(item)                                                                              \
-    LEAF(item ".address", ka_pci, "address[@type='pci']/" PCI_AT, KA_ONCE,                         \
+    LEAF(item ".address", ka_pci, PCI_AT("address"), KA_ONCE,                                      \
          "PCI address such as 0000:04:00.0; default: libvirt chooses"),                            \
         LEAF(item ".multifunction", ka_on_off, "address[@type='pci']/@multifunction", KA_ONCE,     \
              "other functions share the device's PCI slot")
@@ -702,7 +704,7 @@ static const KaField fields[] = {
     LEAF("rng.period", ka_positive, "devices/rng/rate/@period", KA_BOOT, "period in milliseconds"),
     LEAF("rng.address",
          ka_pci,
-         "devices/rng/address[@type='pci']/" PCI_AT,
+         PCI_AT("devices/rng/address"),
          KA_ONCE,
          "PCI address; default: libvirt chooses"),
     BRANCH("balloon", "devices/memballoon", "model", KA_BOOT, "memory balloon"),
@@ -729,7 +731,7 @@ static const KaField fields[] = {
          "seconds between statistics"),
     LEAF("balloon.address",
          ka_pci,
-         "devices/memballoon/address[@type='pci']/" PCI_AT,
+         PCI_AT("devices/memballoon/address"),
          KA_ONCE,
          "PCI address; default: libvirt chooses"),
     BRANCH("inputs",
@@ -783,7 +785,7 @@ static const KaField fields[] = {
          "reset, shutdown, poweroff, pause, none, dump or inject-nmi"),
     LEAF("watchdog.address",
          ka_pci,
-         "devices/watchdog/address[@type='pci']/" PCI_AT,
+         PCI_AT("devices/watchdog/address"),
          KA_ONCE,
          "PCI address; default: libvirt chooses"),
     LEAF("panic",

@@ -52,6 +52,8 @@ drop_fresh_below(KaTree *tree, KaNode *node, const KaRows *child)
     KaNode *branch = ka_node_get(node, child->segment);
     gboolean made = !branch;
 
+    if (branch && branch->type == KA_NODE_NULL)
+        return; /* a driver's own word: a new object would get something here */
     if (made) {
         branch = ka_node_new(tree, KA_NODE_MAP);
         branch->row = child->row;
