@@ -32,16 +32,22 @@ stop_pool(virStoragePoolPtr pool, const KaProgress *progress, GError **error)
     return TRUE;
 }
 
+static gboolean
+makes_folder(const char *type)
+{
+    static const char *const types[] = {"dir", "fs", "netfs", "vstorage", NULL};
+
+    return g_strv_contains(types, type);
+}
+
 /* A missing folder is made; what would write to a device only on the user's word, and never over
  * something (NO_OVERWRITE). */
-static gboolean
+static int
 build_pool(virStoragePoolPtr pool, const char *type, gboolean asked)
 {
-    static const char *const folders[] = {"dir", "fs", "netfs", "vstorage", NULL};
+    gboolean device = asked && !g_str_equal(type, "dir");
 
-    if (asked && !g_str_equal(type, "dir"))
-        return virStoragePoolBuild(pool, VIR_STORAGE_POOL_BUILD_NO_OVERWRITE) == 0;
-    return g_strv_contains(folders, type) && virStoragePoolBuild(pool, 0) == 0;
+    return virStoragePoolBuild(pool, device ? VIR_STORAGE_POOL_BUILD_NO_OVERWRITE : 0);
 }
 
 static gboolean
@@ -50,15 +56,10 @@ start_pool(KaHost *host, virStoragePoolPtr pool, const char *type, gboolean buil
     const char *name = virStoragePoolGetName(pool);
 
     if (virStoragePoolCreate(pool, 0) < 0) {
-        g_autoptr(GError) first = NULL;
-
-        ka_libvirt_error(&first, "can't start pool '%s'", name);
-        if (!build_pool(pool, type, build)) {
-            if (build)
-                return ka_libvirt_error(error, "can't build pool '%s'", name);
-            g_propagate_error(error, g_steal_pointer(&first));
-            return FALSE;
-        }
+        if (!build && !makes_folder(type))
+            return ka_libvirt_error(error, "can't start pool '%s'", name);
+        if (build_pool(pool, type, build) < 0)
+            return ka_libvirt_error(error, "can't build pool '%s'", name);
         if (virStoragePoolCreate(pool, 0) < 0)
             return ka_libvirt_error(error, "can't start pool '%s'", name);
     }
