@@ -35,7 +35,12 @@ private_folders() {
 
 # Emulation everywhere, so that a test is the same on every machine: KVM only if asked for.
 hide_kvm() {
-    [ -n "${KA_LAB_KVM-}" ] || [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+    [ -z "${KA_LAB_KVM-}" ] && [ -e /dev/kvm ] || return 0
+    # Not to be opened by anybody: a device that can be, and that is none, has libvirt probe its
+    # emulators again at every definition.
+    : >"$folder/no-kvm"
+    chmod 000 "$folder/no-kvm"
+    mount --bind "$folder/no-kvm" /dev/kvm
 }
 
 configure() {
