@@ -1,8 +1,8 @@
 #include "planner/export.h"
 #include "cmd/command.h"
 #include "drivers/link.h"
+#include <errno.h>
 #include <gio/gio.h>
-#include <glib/gstdio.h>
 
 static struct {
     char *output;
@@ -18,6 +18,23 @@ static const GOptionEntry options[] = {
     {.long_name = NULL},
 };
 
+/* A file is written whole or not at all; what is no plain file (a device, a link, a pipe) is never
+ * replaced by one. */
+static gboolean
+write_file(const char *path, const char *text, GError **error)
+{
+    if (!g_file_test(path, G_FILE_TEST_IS_SYMLINK) &&
+        (g_file_test(path, G_FILE_TEST_IS_REGULAR) || !g_file_test(path, G_FILE_TEST_EXISTS))) {
+        return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0666,
+                                        error);
+    }
+    FILE *file = fopen(path, "we");
+    if (file && fputs(text, file) >= 0 && fclose(file) == 0)
+        return TRUE;
+    g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "%s", g_strerror(errno));
+    return FALSE;
+}
+
 static gboolean
 write_result(const KaContext *context, const char *text, GError **error)
 {
@@ -25,8 +42,10 @@ write_result(const KaContext *context, const char *text, GError **error)
         ka_terminal_write(&context->out, text);
         return TRUE;
     }
-    return g_file_set_contents_full(given.output, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0666,
-                                    error);
+    if (write_file(given.output, text, error))
+        return TRUE;
+    g_prefix_error(error, "can't write '%s': ", given.output);
+    return FALSE;
 }
 
 static void

@@ -333,20 +333,23 @@ needs_scope(const KaPlan *plan, const KaAction *action, KaWords word)
     return (plan->options.allow & word) || (plan->options.remove && action->adopt);
 }
 
+/* said: the words that are there for everything. */
 static void
-collect_allow(const KaPlan *plan, const KaAction *action, gboolean scoped, GPtrArray *pieces)
+collect_allow(
+    const KaPlan *plan, const KaAction *action, gboolean scoped, GPtrArray *pieces, KaWords *said)
 {
+    g_autofree char *address = ka_action_address(action, plan->hosts->len > 1);
     for (guint i = 0; i < KA_N_WORDS; i++) {
         KaWords word = 1u << i;
         const char *name = ka_word_name((KaWord)word);
-        if (!(action->lacking & word))
+        if (!(action->lacking & word & ~*said))
             continue;
-        g_autofree char *address = ka_action_address(action, plan->hosts->len > 1);
-        g_autofree char *piece = scoped || needs_scope(plan, action, word)
-                                     ? g_strdup_printf("%s=%s", name, address)
-                                     : g_strdup(name);
-        if (!g_ptr_array_find_with_equal_func(pieces, piece, g_str_equal, NULL))
-            g_ptr_array_add(pieces, g_steal_pointer(&piece));
+        if (scoped || needs_scope(plan, action, word)) {
+            g_ptr_array_add(pieces, g_strdup_printf("%s=%s", name, address));
+            continue;
+        }
+        g_ptr_array_add(pieces, g_strdup(name));
+        *said |= word;
     }
 }
 
@@ -354,10 +357,11 @@ char *
 ka_outline_allow(const KaPlan *plan, gboolean scoped)
 {
     g_autoptr(GPtrArray) pieces = g_ptr_array_new_with_free_func(g_free);
+    KaWords said = 0;
     for (guint i = 0; i < plan->hosts->len; i++) {
         const KaHostPlan *host = g_ptr_array_index(plan->hosts, i);
         for (guint j = 0; j < host->actions->len; j++)
-            collect_allow(plan, g_ptr_array_index(host->actions, j), scoped, pieces);
+            collect_allow(plan, g_ptr_array_index(host->actions, j), scoped, pieces, &said);
     }
     if (pieces->len == 0)
         return NULL;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -228,6 +229,23 @@ output_to_closed_pipe_is_error_not_signal(void **state)
 }
 
 static void
+export_to_file_never_replaces_a_link(void **state)
+{
+    Run *run = *state;
+    kvmapply(run, "-c test:///default export -o all.yaml");
+    assert_string_equal(run->err, "");
+    assert_int_equal(run->status, 0);
+    kvmapply(run, "validate all.yaml");
+    assert_int_equal(run->status, 0);
+    g_autofree char *link = g_build_filename(run->folder, "link.yaml", NULL);
+    assert_int_equal(symlink("/dev/full", link), 0);
+    kvmapply(run, "-c test:///default export -o link.yaml");
+    assert_int_equal(run->status, 1);
+    assert_has(run->err, "can't write 'link.yaml': No space left on device");
+    assert_true(g_file_test(link, G_FILE_TEST_IS_SYMLINK));
+}
+
+static void
 explain_unknown_field_suggests(void **state)
 {
     Run *run = *state;
@@ -268,6 +286,7 @@ main(void)
         cmocka_unit_test_setup_teardown(apply_of_another_digest_does_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(output_to_full_disk_is_error, setup, teardown),
         cmocka_unit_test_setup_teardown(output_to_closed_pipe_is_error_not_signal, setup, teardown),
+        cmocka_unit_test_setup_teardown(export_to_file_never_replaces_a_link, setup, teardown),
         cmocka_unit_test_setup_teardown(explain_unknown_field_suggests, setup, teardown),
         cmocka_unit_test_setup_teardown(color_always_paints_and_never_does_not, setup, teardown),
     };
