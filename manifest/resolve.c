@@ -272,7 +272,9 @@ static void
 add_mac_twice(Resolver *resolver, const Nic *nic, const Nic *first)
 {
     g_autofree char *place = ka_mark_format(ka_node_key_mark(first->nic));
-    ka_diagnostics_add(resolver->diagnostics, KA_ERROR,
+    /* Whoever wrote both may mean it (copies on networks apart); a derived one can't be meant. */
+    gboolean both_written = !nic->mac->fresh && !first->mac->fresh;
+    ka_diagnostics_add(resolver->diagnostics, both_written ? KA_WARNING : KA_ERROR,
                        nic->mac->line ? ka_node_mark(nic->mac) : ka_node_key_mark(nic->nic),
                        "guest '%s': nics.%s: MAC address %s is that of guest '%s', nics.%s at %s%s",
                        nic->guest->name, nic->nic->key, nic->mac->text, first->guest->name,

@@ -166,7 +166,7 @@ resolve_of_equal_macs_names_both(void **state)
         "    memory: 1GiB\n"
         "    nics:\n"
         "      wan: {network: default, mac: '52:54:00:aa:00:01'}\n");
-    assert_contains(loaded->messages, "a.yaml:6:36: error: guest 'b': nics.wan: MAC address "
+    assert_contains(loaded->messages, "a.yaml:6:36: warning: guest 'b': nics.wan: MAC address "
                                       "52:54:00:aa:00:01 is that of guest 'a', nics.lan at ");
     assert_contains(loaded->messages, "a.yaml:2:28\n");
 }
