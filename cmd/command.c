@@ -75,10 +75,16 @@ ka_complain(const KaContext *context, const char *format, ...)
     va_start(arguments, format);
     g_autofree char *message = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    g_autofree char *valid = g_utf8_make_valid(message, -1);
+    g_auto(GStrv) parts = g_strsplit(message, "\n", -1);
+    for (char **part = parts; *part; part++) {
+        char *clean = ka_terminal_clean(&context->err, *part);
+        g_free(*part);
+        *part = clean;
+    }
+    g_autofree char *text = g_strjoinv("\n", parts);
     g_autoptr(GString) line = g_string_new(NULL);
     ka_terminal_paint(&context->err, line, KA_TONE_BAD, "kvmapply:");
-    g_string_append_printf(line, " %s\n", valid);
+    g_string_append_printf(line, " %s\n", text);
     ka_terminal_write(&context->err, line->str);
 }
 

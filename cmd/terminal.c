@@ -87,7 +87,7 @@ ka_terminal_flush(const KaTerminal *terminal, GError **error)
 void
 ka_terminal_paint(const KaTerminal *terminal, GString *line, KaTone tone, const char *text)
 {
-    if (!terminal->color || tone == KA_TONE_PLAIN || *text == '\0') {
+    if (!terminal->color || tone == KA_TONE_PLAIN || text[strspn(text, " ")] == '\0') {
         g_string_append(line, text);
         return;
     }
