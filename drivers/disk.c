@@ -88,7 +88,8 @@ normalise(const char *pool_type, KaDocument *document)
     xmlNode *root = xmlDocGetRootElement(document->xml);
     xmlNode *target = ka_xml_child(root, "target");
     gboolean full =
-        size_of(ka_xml_child(root, "allocation")) >= size_of(ka_xml_child(root, "capacity"));
+        size_of(ka_xml_child(root, "allocation")) >= size_of(ka_xml_child(root, "capacity")) &&
+        ka_xml_child(root, "backingStore") == NULL;
 
     /* Where space can be saved, what has all of it was asked for. */
     if (full && ka_pool_keeps_files(pool_type))
@@ -101,6 +102,7 @@ normalise(const char *pool_type, KaDocument *document)
     ka_xml_drop(target, "path");
     ka_xml_drop(target, "timestamps");
     complete_format(target);
+    ka_xml_settle_mode(target);
     if (target && ka_xml_child(target, "features") &&
         xmlFirstElementChild(ka_xml_child(target, "features")) == NULL)
         ka_xml_drop(target, "features");

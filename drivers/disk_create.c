@@ -15,7 +15,7 @@ typedef struct {
     const char *pool_name, *name, *pool_type, *format;
     virStoragePoolPtr pool; /* owned by ka_disk_create */
     KaMarker *marker;       /* likewise */
-    guint64 size_bytes;     /* declared; 0: it isn't */
+    gint64 size_bytes;      /* declared; -1: it isn't */
 } Making;
 
 static gboolean invalid(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -188,9 +188,9 @@ settle_format(const Making *making, KaDocument *document, const char *format, GE
     return ka_document_set(document, "format", format, error);
 }
 
-/* format: as it is to be made; capacity 0: the backing's. */
+/* format: as it is to be made; capacity -1: the backing's. */
 static KaDocument *
-build(const Making *making, const char *format, guint64 capacity, GError **error)
+build(const Making *making, const char *format, gint64 capacity, GError **error)
 {
     const KaKind *kind = ka_kind_find("disk");
     KaDocument *document = ka_document_build(kind->table, ka_kind_rows(kind), making->name,
@@ -201,8 +201,8 @@ build(const Making *making, const char *format, guint64 capacity, GError **error
         return NULL;
     xmlUnsetProp(root, (const xmlChar *)"ka-allocation");
     ka_xml_drop(root, "capacity");
-    if (capacity)
-        put_size(root, "capacity", capacity);
+    if (capacity >= 0)
+        put_size(root, "capacity", (guint64)capacity);
     if (!wants_full(making))
         put_size(root, "allocation", 0);
     if (!settle_format(making, document, format, error))
@@ -349,7 +349,7 @@ make_copy(const Making *making, GError **error)
     g_autoptr(KaDocument) source = NULL;
     g_autoptr(virStorageVol) volume = open_source(making, disk, &source, error);
     g_autoptr(KaDocument) document =
-        volume ? build(making, making->format, capacity_of(source), error) : NULL;
+        volume ? build(making, making->format, (gint64)capacity_of(source), error) : NULL;
     g_autofree char *text = document ? ka_document_format(document) : NULL;
     virStorageVolInfo info = {.allocation = 0};
 
@@ -385,7 +385,8 @@ static virStorageVolPtr
 make_uploaded(const Making *making, GError **error)
 {
     gboolean raw = g_str_equal(making->format, "raw");
-    guint64 size_bytes = 0, capacity = 0;
+    gint64 capacity = 0;
+    guint64 size_bytes = 0;
     int fd = ka_disk_open_content(making->action->object, &size_bytes, error);
     g_autoptr(KaDocument) document = NULL;
     g_autoptr(virStorageVol) volume = NULL;
@@ -393,7 +394,7 @@ make_uploaded(const Making *making, GError **error)
 
     if (fd < 0)
         return NULL;
-    capacity = (guint64)lseek(fd, 0, SEEK_END);
+    capacity = lseek(fd, 0, SEEK_END);
     /* The bytes of an image file are uploaded as they are: the volume begins as raw room for them.
      */
     document = build(making, "raw", raw ? MAX(capacity, making->size_bytes) : capacity, error);
@@ -466,11 +467,11 @@ reach_size(const Making *making, virStorageVolPtr volume, GError **error)
 {
     virStorageVolInfo info;
 
-    if (making->size_bytes == 0)
+    if (making->size_bytes <= 0)
         return TRUE;
     if (virStorageVolGetInfo(volume, &info) < 0 ||
-        (info.capacity < making->size_bytes &&
-         virStorageVolResize(volume, making->size_bytes, 0) < 0))
+        (info.capacity < (guint64)making->size_bytes &&
+         virStorageVolResize(volume, (guint64)making->size_bytes, 0) < 0))
         return ka_libvirt_error(error, "can't grow disk '%s'", making->action->name);
     return TRUE;
 }
@@ -536,7 +537,7 @@ ka_disk_create(KaHost *host, KaAction *action, const KaProgress *progress, GErro
         .pool_name = pool_name,
         .name = ka_disk_volume(action->object),
         .pool_type = ka_link_pool_type(host, pool_name),
-        .size_bytes = size ? g_ascii_strtoull(size, NULL, 10) : 0,
+        .size_bytes = size ? g_ascii_strtoll(size, NULL, 10) : -1,
     };
 
     if (pool == NULL)

@@ -75,6 +75,7 @@ ka_pool_normalise(KaDocument *document, const char *type, gboolean active, gbool
     xmlNode *root = xmlDocGetRootElement(document->xml);
     xmlNode *source = ka_xml_child(root, "source");
 
+    ka_xml_settle_mode(ka_xml_child(root, "target"));
     ka_xml_drop(root, "capacity");
     ka_xml_drop(root, "allocation");
     ka_xml_drop(root, "available");

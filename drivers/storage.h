@@ -13,6 +13,8 @@ void ka_xml_drop(xmlNode *parent, const char *name);
 /* NULL: node is NULL or has none. Caller frees. */
 char *ka_xml_attribute(const xmlNode *node, const char *name);
 char *ka_xml_text(const xmlNode *node);
+/* libvirt writes modes below 0100 with fewer digits than others: four, whatever they are. */
+void ka_xml_settle_mode(const xmlNode *target);
 /* What libvirt sent; no network, no entities. NULL: not XML. Freed with xmlFreeDoc. */
 xmlDoc *ka_xml_parse(const char *text);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)

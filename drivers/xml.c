@@ -50,3 +50,15 @@ ka_xml_parse(const char *text)
                          XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
                              XML_PARSE_HUGE);
 }
+
+void
+ka_xml_settle_mode(const xmlNode *target)
+{
+    xmlNode *mode = ka_xml_child(ka_xml_child(target, "permissions"), "mode");
+    g_autofree char *text = ka_xml_text(mode);
+    g_autofree char *settled =
+        text ? g_strdup_printf("%04o", (guint)g_ascii_strtoull(text, NULL, 8)) : NULL;
+
+    if (settled)
+        xmlNodeSetContent(mode, (const xmlChar *)settled);
+}
