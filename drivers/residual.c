@@ -6,6 +6,7 @@
 typedef struct {
     GHashTable
         *pairs; /* owned; element of the document → the built document's element of the same item */
+    GHashTable *items; /* owned set; the built document's elements that are items */
     KaTree *tree;
     KaNode *map;
     const KaField *row; /* of the fragments */
@@ -45,7 +46,7 @@ find_pair(const Residual *residual, const xmlNode *element, const xmlNode *built
     for (xmlNode *node = pair || !built ? NULL : built->children; node && !pair;
          node = node->next) {
         if (node->type == XML_ELEMENT_NODE && !g_hash_table_contains(taken, node) &&
-            ka_fragment_could_be(node, element))
+            !g_hash_table_contains(residual->items, node) && ka_fragment_could_be(node, element))
             pair = node;
     }
     if (pair)
@@ -313,7 +314,8 @@ pair_items(Residual *residual,
         if (child->row && g_str_has_suffix(child->row->key, ".*")) {
             xmlNode *here = ka_document_item(document, below, child);
             xmlNode *there = ka_document_item(built, below, child);
-            if (here && there && g_hash_table_insert(residual->pairs, here, there))
+            if (here && there && g_hash_table_add(residual->items, there) &&
+                g_hash_table_insert(residual->pairs, here, there))
                 g_ptr_array_add(paths, g_strdup(below));
         }
         pair_items(residual, document, built, child, below, paths);
@@ -325,9 +327,10 @@ ka_document_residual(const KaDocument *document, const KaDocument *built, KaTree
 {
     const KaRows *fragments = ka_rows_find(document->rows, "xml.x");
     g_autoptr(GHashTable) pairs = g_hash_table_new(NULL, NULL);
+    g_autoptr(GHashTable) items = g_hash_table_new(NULL, NULL);
     g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(KaTree) fields = ka_document_read(document, NULL, NULL, NULL);
-    Residual residual = {pairs, tree, map, fragments ? fragments->row : NULL};
+    Residual residual = {pairs, items, tree, map, fragments ? fragments->row : NULL};
     xmlNode *root = xmlDocGetRootElement(document->xml),
             *built_root = xmlDocGetRootElement(built->xml);
 
