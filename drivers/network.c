@@ -61,31 +61,20 @@ lookup(KaHost *host, const char *name, GError **error)
     return handle;
 }
 
-/* Says who loses connectivity. */
-static gboolean
-remark_guests(KaAction *action, const GPtrArray *plugs, gboolean comes_back)
+/* Names the guests that can, or can't, be plugged in again. */
+static void
+remark(KaAction *action, const GPtrArray *plugs, gboolean movable, const char *what)
 {
-    g_autoptr(GPtrArray) fixed = g_ptr_array_new();
+    g_autoptr(GPtrArray) those = g_ptr_array_new();
 
-    if (!plugs)
-        return FALSE;
     for (guint i = 0; i < plugs->len; i++) {
         KaPlug *plug = g_ptr_array_index(plugs, i);
-        if (!plug->movable)
-            g_ptr_array_add(fixed, plug);
+        if (plug->movable == movable)
+            g_ptr_array_add(those, plug);
     }
-    g_autofree char *guests = ka_network_guests(plugs);
-    g_autofree char *staying = ka_network_guests(fixed);
-    if (plugs->len)
-        g_ptr_array_add(action->remarks,
-                        g_strdup_printf(comes_back ? "guests lose connectivity for a moment: %s"
-                                                   : "guests lose connectivity: %s",
-                                        guests));
-    if (fixed->len && comes_back)
-        g_ptr_array_add(
-            action->remarks,
-            g_strdup_printf("guests keep what they have until they are restarted: %s", staying));
-    return TRUE;
+    g_autofree char *guests = ka_network_guests(those);
+    if (those->len)
+        g_ptr_array_add(action->remarks, g_strdup_printf("%s: %s", what, guests));
 }
 
 static void
@@ -105,22 +94,49 @@ unpend(KaAction *action)
                         g_strdup("waits for a restart of the network: --allow disrupt does it"));
 }
 
-/* What a run that was cut short left to do is a change of the state. */
 static void
-finish_earlier(KaAction *action, const KaDocument *config)
+add_change(KaAction *action, const char *path, const char *from, const char *to)
 {
-    const char *wanted = ka_node_text(action->object->node, "state");
-
-    if (!ka_network_unfinished(config) || find_change(action, "state") ||
-        g_strcmp0(wanted, "inactive") == 0)
-        return;
     KaChange *change = g_new0(KaChange, 1);
-    change->path = g_strdup("state");
-    change->row = ka_rows_find(ka_network_rows(), "state")->row;
-    change->from = ka_node_new_scalar(action->tree, "unfinished");
-    change->to = ka_node_new_scalar(action->tree, "active");
+
+    change->path = g_strdup(path);
+    change->row = ka_rows_find(ka_network_rows(), path)->row;
+    change->from = ka_node_new_scalar(action->tree, from);
+    change->to = ka_node_new_scalar(action->tree, to);
     change->way = KA_LIVE;
     g_ptr_array_add(action->changes, change);
+}
+
+/* What a run that was cut short left to do. */
+static void
+finish_earlier(KaAction *action, virNetworkPtr handle, const KaDocument *config)
+{
+    if (ka_network_unfinished(config) && !ka_node_get(action->object->node, "autostart"))
+        add_change(action, "autostart", "no", "yes");
+    if (ka_network_waits(handle) && !find_change(action, "state") &&
+        g_strcmp0(ka_node_text(action->object->node, "state"), "active") == 0)
+        add_change(action, "state", "unfinished", "active");
+}
+
+/* libvirt adds no DNS host to a running network whose name another address has: an IPv4 and an IPv6
+ * address of one name come with a restart. */
+static void
+restart_for_shared_names(KaAction *action)
+{
+    const KaNode *hosts = ka_node_find(action->object->node, "dns.hosts");
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    gboolean shared = FALSE;
+
+    for (const KaNode *host = hosts ? hosts->first : NULL; host; host = host->next) {
+        const KaNode *names = ka_node_get(host, "names");
+        for (const KaNode *name = names ? names->first : NULL; name; name = name->next)
+            shared |= !g_hash_table_add(seen, ka_borrow(name->text));
+    }
+    for (guint i = 0; shared && action->actual->active && i < action->changes->len; i++) {
+        KaChange *change = g_ptr_array_index(action->changes, i);
+        if (g_str_has_prefix(change->path, "dns.hosts."))
+            change->way = KA_RESTART;
+    }
 }
 
 static gboolean
@@ -132,14 +148,20 @@ assess_change(KaHost *host, KaAction *action, GError **error)
 
     if (!config)
         return FALSE;
-    finish_earlier(action, config);
+    finish_earlier(action, handle, config);
+    restart_for_shared_names(action);
     unpend(action);
     if (!stops(action) && !restarts(action))
         return TRUE;
     action->words |= KA_WORD_DISRUPT;
     g_autofree char *bridge = own_bridge(handle);
     g_autoptr(GPtrArray) plugs = ka_network_plugs(handle, bridge, error);
-    return remark_guests(action, plugs, !stops(action));
+    if (!plugs)
+        return FALSE;
+    remark(action, plugs, TRUE,
+           stops(action) ? "guests lose connectivity" : "guests lose connectivity for a moment");
+    remark(action, plugs, FALSE, "guests keep what they have until they are restarted");
+    return TRUE;
 }
 
 /* Guests of others stay on it whatever this plan does; those of this project may go with it. */
@@ -254,17 +276,12 @@ wants_active(const KaDocument *document)
     return g_strcmp0(state, "active") == 0;
 }
 
-/* From a document rather than from the definition: that one says that there is more to do. */
 static gboolean
-start(virNetworkPtr handle, const KaDocument *document, GError **error)
+start(virNetworkPtr handle, GError **error)
 {
     const char *name = virNetworkGetName(handle); /* asked later, it would reset the error */
-    g_autofree char *text = ka_document_format(document);
 
-    if (virNetworkIsActive(handle) == 1)
-        return TRUE;
-    g_autoptr(virNetwork) started = virNetworkCreateXML(virNetworkGetConnect(handle), text);
-    return started ||
+    return virNetworkIsActive(handle) == 1 || virNetworkCreate(handle) == 0 ||
            ka_libvirt_error(error,
                             "network '%s' is defined but can't be started (the next apply tries "
                             "again)",
@@ -280,35 +297,20 @@ stop(virNetworkPtr handle, GError **error)
            ka_libvirt_error(error, "can't stop network '%s'", name);
 }
 
-/* Defines, starts, and tells by a mark until then that there is more to do. */
-static gboolean
-bring_up(KaHost *host,
-         KaDocument *document,
-         const char *mark,
-         const KaAction *action,
-         const KaProgress *progress,
-         GError **error)
+/* Until its autostart is set a mark says so: nobody would look at it again. */
+static virNetworkPtr
+define_new(KaHost *host, KaDocument *document, const char *name, GError **error)
 {
-    ka_network_mark(document, mark);
-    g_autoptr(virNetwork) handle = define(host, document, action->name, error);
-    if (!handle)
-        return FALSE;
+    ka_network_mark(document, TRUE);
+    g_autoptr(virNetwork) handle = define(host, document, name, error);
+    if (!handle || !set_autostart(handle, document, error))
+        return NULL;
     /* With the bridge and the MAC that libvirt chose: asked again, it would choose others. */
     g_autoptr(KaDocument) chosen = ka_network_half(handle, VIR_NETWORK_XML_INACTIVE, NULL, error);
     if (!chosen)
-        return FALSE;
-    ka_network_mark(chosen, NULL);
-    g_autofree char *bridge = own_bridge(handle);
-    if ((restarts(action) && !stop(handle, error)) || !set_autostart(handle, document, error) ||
-        !start(handle, chosen, error))
-        return FALSE;
-    if (!bridge)
-        bridge = own_bridge(handle);
-    /* Nobody can be on a network that has only just been made. */
-    if (action->verb == KA_CHANGE && !ka_network_plug_back(handle, bridge, action, progress, error))
-        return FALSE;
-    g_autoptr(virNetwork) finished = define(host, chosen, action->name, error);
-    return finished != NULL;
+        return NULL;
+    ka_network_mark(chosen, FALSE);
+    return define(host, chosen, name, error);
 }
 
 static gboolean
@@ -327,10 +329,9 @@ create(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
     }
     g_autoptr(KaRecord) record = ka_record_for(action, uuid);
     ka_record_write(document, record);
-    if (wants_active(document))
-        return bring_up(host, document, "create", action, progress, error);
-    g_autoptr(virNetwork) handle = define(host, document, action->name, error);
-    return handle && set_autostart(handle, document, error);
+    (void)progress;
+    g_autoptr(virNetwork) handle = define_new(host, document, action->name, error);
+    return handle && (!wants_active(document) || start(handle, error));
 }
 
 /* The definition as it is to be, in normal form; NULL: it is not as it was planned. */
@@ -352,6 +353,7 @@ changed(virNetworkPtr handle, KaAction *action, GError **error)
         return NULL;
     g_autoptr(KaRecord) record = ka_record_for(action, network->uuid);
     ka_record_write(network->config, record);
+    ka_network_mark(network->config, FALSE);
     return g_steal_pointer(&network);
 }
 
@@ -370,20 +372,18 @@ change_live(virNetworkPtr handle, const KaNetwork *network, const KaAction *acti
     return ka_network_update(handle, from->xml, to->xml, error);
 }
 
-/* Starts what doesn't run, or does the rest of what an earlier run began. */
+/* Starts what is to run, and plugs in what a stop or a run that was cut short left outside. */
 static gboolean
-finish(KaHost *host,
-       KaDocument *document,
-       const KaAction *action,
-       const KaProgress *progress,
-       GError **error)
+bring_up(virNetworkPtr handle,
+         const char *bridge,
+         const KaAction *action,
+         const KaProgress *progress,
+         GError **error)
 {
-    g_autofree char *mark = ka_xml_attribute(ka_network_unfinished(document), "action");
+    gboolean whole = action->actual->active && !restarts(action) && !ka_network_waits(handle);
 
-    if (g_strcmp0(mark, "create") == 0 && !ka_node_get(action->object->node, "autostart") &&
-        !ka_document_set(document, "autostart", "yes", error))
-        return FALSE;
-    return bring_up(host, document, mark ? mark : "start", action, progress, error);
+    return (!restarts(action) || stop(handle, error)) && start(handle, error) &&
+           (whole || ka_network_plug_back(handle, bridge, action, progress, error));
 }
 
 static gboolean
@@ -391,19 +391,20 @@ change(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
 {
     g_autoptr(virNetwork) handle = lookup(host, action->name, error);
     g_autoptr(KaNetwork) network = handle ? changed(handle, action, error) : NULL;
+    g_autofree char *bridge = network ? own_bridge(handle) : NULL;
 
     if (!network)
         return FALSE;
-    if (restarts(action))
-        return bring_up(host, network->config, "restart", action, progress, error);
-    if (network->active && !stops(action) && !change_live(handle, network, action, error))
+    if (restarts(action) && !ka_network_wait(handle, bridge, error))
         return FALSE;
-    if (wants_active(network->config) &&
-        (!network->active || ka_network_unfinished(network->config)))
-        return finish(host, network->config, action, progress, error);
+    if (network->active && !restarts(action) && !stops(action) &&
+        !change_live(handle, network, action, error))
+        return FALSE;
     g_autoptr(virNetwork) defined = define(host, network->config, action->name, error);
     if (!defined || !set_autostart(defined, network->config, error))
         return FALSE;
+    if (wants_active(network->config))
+        return bring_up(defined, bridge, action, progress, error);
     return !stops(action) || stop(defined, error);
 }
 
@@ -414,7 +415,6 @@ remove_network(KaHost *host, KaAction *action, const KaProgress *progress, GErro
     g_autofree char *bridge = handle ? own_bridge(handle) : NULL;
     g_autoptr(GPtrArray) plugs = handle ? ka_network_plugs(handle, bridge, error) : NULL;
 
-    (void)progress;
     if (!plugs)
         return FALSE;
     if (plugs->len) {
@@ -424,7 +424,7 @@ remove_network(KaHost *host, KaAction *action, const KaProgress *progress, GErro
         return FALSE;
     }
     gboolean persistent = virNetworkIsPersistent(handle) == 1;
-    if (!stop(handle, error))
+    if (!ka_network_plug_back(handle, bridge, action, progress, error) || !stop(handle, error))
         return FALSE;
     return !persistent || virNetworkUndefine(handle) == 0 ||
            ka_libvirt_error(error, "can't undefine network '%s'", action->name);

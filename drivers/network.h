@@ -31,11 +31,9 @@ KaNetwork *ka_network_read_again(virNetworkPtr handle, GError **error);
 void ka_network_present(KaDocument *document, const KaNetwork *network, gboolean protect);
 /* Of all that a plan rests on. Caller frees. */
 char *ka_network_digest(const KaNetwork *network);
-/* The mark in <metadata> that a run of an action (its attribute `action`) isn't over; NULL: none.
- */
+/* The mark in <metadata> that a new network isn't all there; NULL: none. */
 xmlNode *ka_network_unfinished(const KaDocument *document);
-/* Sets or, with NULL, removes it. */
-void ka_network_mark(KaDocument *document, const char *action);
+void ka_network_mark(KaDocument *document, gboolean unfinished);
 /* See KaDriver. */
 gboolean ka_network_observe(
     KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error);
@@ -61,6 +59,15 @@ GPtrArray *ka_network_plugs(virNetworkPtr network, const char *bridge, GError **
 
 /* Names of the plugs' guests, each once, comma-separated. Caller frees. */
 char *ka_network_guests(const GPtrArray *plugs);
+
+/* The network where NICs wait while theirs restarts. As long as it is there, a restart isn't over.
+ */
+#define KA_NETWORK_WAITING "kvmapply-wait-"
+/* Caller frees. */
+char *ka_network_waiting_name(virNetworkPtr network);
+gboolean ka_network_waits(virNetworkPtr network);
+/* Makes it before a restart, where guests are on the network. */
+gboolean ka_network_wait(virNetworkPtr network, const char *bridge, GError **error);
 
 /* Plugs back in what a restart of the network left outside; bridge: as before the restart. */
 gboolean ka_network_plug_back(virNetworkPtr network,

@@ -17,14 +17,13 @@ plug_free(KaPlug *plug)
     g_free(plug);
 }
 
-/* The network that NICs wait on: its name tells whose they are, should this run be cut short. */
-static char *
-waiting_name(virNetworkPtr network)
+char *
+ka_network_waiting_name(virNetworkPtr network)
 {
     char uuid[VIR_UUID_STRING_BUFLEN] = "";
 
     virNetworkGetUUIDString(network, uuid);
-    return g_strconcat("kvmapply-", uuid, NULL);
+    return g_strconcat(KA_NETWORK_WAITING, uuid, NULL);
 }
 
 /* What is looked for in the guests, by several threads. */
@@ -142,7 +141,7 @@ ka_network_plugs(virNetworkPtr network, const char *bridge, GError **error)
 {
     g_autoptr(GPtrArray) domains = g_ptr_array_new_with_free_func(domain_free);
     g_autoptr(GPtrArray) plugs = g_ptr_array_new_with_free_func((GDestroyNotify)plug_free);
-    g_autofree char *waiting = waiting_name(network);
+    g_autofree char *waiting = ka_network_waiting_name(network);
     Search search = {virNetworkGetName(network), bridge, waiting, plugs, {0}};
     virDomainPtr *list = NULL;
     int n = virConnectListAllDomains(virNetworkGetConnect(network), &list,
@@ -203,21 +202,48 @@ ports_of(virNetworkPtr network, GError **error)
     return ports;
 }
 
-/* The network where NICs wait, made where it isn't there from a run that was cut short. */
 static virNetworkPtr
-waiting_network(virNetworkPtr network, GError **error)
+find_waiting(virNetworkPtr network)
 {
-    virConnectPtr conn = virNetworkGetConnect(network);
-    g_autofree char *name = waiting_name(network);
+    g_autofree char *name = ka_network_waiting_name(network);
+
+    return virNetworkLookupByName(virNetworkGetConnect(network), name);
+}
+
+gboolean
+ka_network_waits(virNetworkPtr network)
+{
+    g_autoptr(virNetwork) waiting = find_waiting(network);
+
+    return waiting != NULL;
+}
+
+/* Of a run that was cut short, or a new one. */
+static virNetworkPtr
+ensure_waiting(virNetworkPtr network, GError **error)
+{
+    g_autofree char *name = ka_network_waiting_name(network);
     g_autofree char *text = g_strdup_printf(
         "<network><name>%s</name><bridge name='ka-wait%%d'/><dns enable='no'/></network>", name);
-    virNetworkPtr waiting = virNetworkLookupByName(conn, name);
+    virNetworkPtr waiting = find_waiting(network);
 
     if (!waiting)
-        waiting = virNetworkCreateXML(conn, text);
+        waiting = virNetworkCreateXML(virNetworkGetConnect(network), text);
     if (!waiting)
         ka_libvirt_error(error, "can't make the network '%s' where guests wait", name);
     return waiting;
+}
+
+gboolean
+ka_network_wait(virNetworkPtr network, const char *bridge, GError **error)
+{
+    g_autoptr(GPtrArray) plugs = ka_network_plugs(network, bridge, error);
+    gboolean movable = FALSE;
+
+    for (guint i = 0; plugs && i < plugs->len; i++)
+        movable |= ((const KaPlug *)g_ptr_array_index(plugs, i))->movable;
+    g_autoptr(virNetwork) waiting = movable ? ensure_waiting(network, error) : NULL;
+    return plugs && (!movable || waiting);
 }
 
 static gboolean
@@ -269,13 +295,13 @@ ka_network_plug_back(virNetworkPtr network,
 {
     virConnectPtr conn = virNetworkGetConnect(network);
     g_autoptr(GPtrArray) plugs = outside(network, bridge, TRUE, error);
+    g_autoptr(virNetwork) waiting = NULL;
     g_autoptr(GError) first = NULL;
 
-    if (!plugs || !plugs->len)
-        return plugs != NULL;
-    g_autoptr(virNetwork) waiting = waiting_network(network, error);
+    if (plugs)
+        waiting = plugs->len ? ensure_waiting(network, error) : find_waiting(network);
     if (!waiting)
-        return FALSE;
+        return plugs && !plugs->len;
     for (guint i = 0; i < plugs->len; i++) {
         ka_progress_step(progress, action, "plugging guests back in", i, plugs->len, "");
         /* One that fails is no reason to leave the others outside. */

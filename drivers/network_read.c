@@ -2,7 +2,7 @@
 #include "drivers/record.h"
 #include "drivers/storage.h"
 
-/* An element in <metadata> while a creation or a restart is under way: a run that was cut short is
+/* An element in <metadata> until a new network's autostart is set: a run that was cut short is
  * finished by the next one. */
 #define UNFINISHED_NAMESPACE "https://kvmapply.org/unfinished/1"
 
@@ -103,7 +103,7 @@ ka_network_unfinished(const KaDocument *document)
 }
 
 void
-ka_network_mark(KaDocument *document, const char *what)
+ka_network_mark(KaDocument *document, gboolean unfinished)
 {
     xmlNode *metadata = ka_xml_child(xmlDocGetRootElement(document->xml), "metadata");
     xmlNode *node = ka_network_unfinished(document);
@@ -112,11 +112,10 @@ ka_network_mark(KaDocument *document, const char *what)
         xmlUnlinkNode(node);
         xmlFreeNode(node);
     }
-    if (!what)
+    if (!unfinished)
         return;
     node = xmlNewChild(metadata, NULL, KA_XML("unfinished"), NULL);
     xmlSetNs(node, xmlNewNs(node, KA_XML(UNFINISHED_NAMESPACE), KA_XML("kvmapply-unfinished")));
-    xmlSetProp(node, KA_XML("action"), KA_XML(what));
 }
 
 /* --- observing --- */
@@ -209,7 +208,7 @@ read_export(virNetworkPtr handle, const KaNetwork *network, const KaRecord *reco
     xmlNode *root = xmlDocGetRootElement(network->config->xml);
     g_autoptr(KaTree) tree = NULL;
 
-    ka_network_mark(network->config, NULL);
+    ka_network_mark(network->config, FALSE);
     drop_record(root);
     ka_network_present(network->config, network, record && record->protect);
     tree = ka_document_read(network->config, NULL, NULL, error);
@@ -229,11 +228,12 @@ read_wanted(KaActual *actual,
             virNetworkPtr handle,
             const KaNetwork *network,
             const KaObject *object,
+            gboolean unfinished,
             GError **error)
 {
     GHashTable *owned = actual->record ? actual->record->owned : NULL;
 
-    if (ka_network_unfinished(network->config))
+    if (unfinished)
         g_ptr_array_add(actual->notes,
                         g_strdup("an earlier run was cut short here; this one finishes it"));
     if (actual->transient)
@@ -267,6 +267,8 @@ observe_one(gpointer item, gpointer data, GError **error)
     const KaObject *object = objects ? g_hash_table_lookup(objects, name) : NULL;
     gboolean active = g_hash_table_contains(observation->active, name);
 
+    if (g_str_has_prefix(name, KA_NETWORK_WAITING))
+        return TRUE;
     note_network(observation->host, name, active);
     g_autoptr(KaNetwork) network =
         network_read(item, active, g_hash_table_contains(observation->autostart, name), error);
@@ -283,7 +285,10 @@ observe_one(gpointer item, gpointer data, GError **error)
     actual->active = active;
     actual->transient = g_hash_table_contains(observation->transient, name);
     actual->record = ka_record_read(network->config, network->uuid);
-    if (object && !read_wanted(actual, item, network, object, error))
+    g_autofree char *waiting = ka_network_waiting_name(item);
+    gboolean unfinished = ka_network_unfinished(network->config) ||
+                          g_hash_table_contains(observation->active, waiting);
+    if (object && !read_wanted(actual, item, network, object, unfinished, error))
         return FALSE;
     if (!objects && !(actual->config = read_export(item, network, actual->record, error)))
         return FALSE;
