@@ -57,6 +57,7 @@ CONF
     cat >/etc/libvirt/qemu.conf <<CONF
 security_driver = "none"
 cgroup_controllers = []
+namespaces = []
 stdio_handler = "file"
 CONF
     cat >/etc/libvirt/network.conf <<CONF
