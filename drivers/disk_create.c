@@ -433,6 +433,28 @@ ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **err
 
 /* --- all together --- */
 
+/* libvirt ends a copy that it has begun, whoever asked for it: only then it lets go of the volume.
+ */
+static gboolean
+delete_stale(const Making *making, virStorageVolPtr old, GError **error)
+{
+    gint64 begun = g_get_monotonic_time();
+
+    while (virStorageVolDelete(old, 0) < 0) {
+        const char *why = virGetLastErrorMessage();
+
+        if (g_cancellable_is_cancelled(making->progress->cancel) ||
+            (!strstr(why, "being allocated") && !strstr(why, "asynchronous jobs running")))
+            return ka_libvirt_error(error, "half-made disk '%s' can't be removed",
+                                    making->action->name);
+        ka_progress_step(making->progress, making->action,
+                         "waits for libvirt to end what a cut run began",
+                         (guint64)((g_get_monotonic_time() - begun) / G_TIME_SPAN_SECOND), 0, "s");
+        g_usleep(LOOK_US);
+    }
+    return TRUE;
+}
+
 /* What a run that was cut left; anything else under the name was made by others since the plan. */
 static gboolean
 clear_way(const Making *making, GError **error)
@@ -440,7 +462,6 @@ clear_way(const Making *making, GError **error)
     g_autoptr(virStorageVol) old = virStorageVolLookupByName(making->pool, making->name);
     g_autofree char *what =
         g_strdup_printf("half-made disk '%s' can't be removed", making->action->name);
-    guint tries = 0;
 
     if (old == NULL)
         return TRUE;
@@ -455,11 +476,7 @@ clear_way(const Making *making, GError **error)
     free(path);
     if (!unused)
         return FALSE;
-    while (virStorageVolDelete(old, 0) < 0) {
-        if (!ka_pool_is_busy(making->progress, &tries))
-            return ka_libvirt_error(error, "%s", what);
-    }
-    return TRUE;
+    return delete_stale(making, old, error);
 }
 
 static gboolean

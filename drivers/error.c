@@ -16,44 +16,51 @@ typedef struct {
     "this user may not use libvirt's socket: join the group 'libvirt' and log in again, or take "  \
     "--connect qemu:///session"
 #define START_DAEMON "is libvirt running there? (systemctl start libvirtd, or virtqemud.socket)"
+#define NO_DRIVER "is the driver of this URI installed there?"
+#define NO_ANSWER "the host answers no more"
+#define POOL_FULL "the pool is full: make room, or name another pool"
+#define NO_FOLDER "the pool's folder or source is missing on the host: make or mount it there"
+#define NO_ENTRY "libvirt's daemon may not go there: check owner and mode"
 #define CHECK_MODE                                                                                 \
     "the hypervisor's own user must be able to read the file and enter every folder above it"
+#define NO_NETWORKS                                                                                \
+    "a session's libvirt makes no networks: connect to qemu:///system, or give the NIC "           \
+    "`user: true`"
+
+#define RPC VIR_FROM_RPC
+#define STORAGE VIR_FROM_STORAGE
+#define NETWORK VIR_FROM_NETWORK
+#define DENIED KA_HOST_ERROR_DENIED
+#define TIMEOUT KA_HOST_ERROR_TIMEOUT
+#define UNREACHABLE KA_HOST_ERROR_UNREACHABLE
+#define OTHER KA_HOST_ERROR_LIBVIRT
 
 static const Meaning meanings[] = {
-    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     EACCES,       NULL,                      KA_HOST_ERROR_DENIED,      JOIN_GROUP                },
-    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     EPERM,        NULL,                      KA_HOST_ERROR_DENIED,      JOIN_GROUP                },
-    {VIR_ERR_AUTH_UNAVAILABLE,  0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      JOIN_GROUP                },
-    {VIR_ERR_AUTH_FAILED,       0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      NULL                      },
-    {VIR_ERR_AUTH_CANCELLED,    0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      NULL                      },
-    {VIR_ERR_ACCESS_DENIED,     0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      NULL                      },
-    {VIR_ERR_OPERATION_DENIED,  0,                0,            NULL,                      KA_HOST_ERROR_DENIED,      NULL                      },
-    {VIR_ERR_OPERATION_TIMEOUT, 0,                0,            NULL,                      KA_HOST_ERROR_TIMEOUT,     NULL                      },
-    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     ENOENT,       NULL,                      KA_HOST_ERROR_UNREACHABLE, START_DAEMON              },
-    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     ECONNREFUSED, NULL,                      KA_HOST_ERROR_UNREACHABLE,
-     START_DAEMON                                                                                                                               },
-    {VIR_ERR_SYSTEM_ERROR,      VIR_FROM_RPC,     0,            NULL,                      KA_HOST_ERROR_UNREACHABLE, NULL                      },
-    {0,                         VIR_FROM_RPC,     0,            "keepalive timeout",       KA_HOST_ERROR_TIMEOUT,     "the host answers no more"},
-    {VIR_ERR_RPC,               0,                0,            NULL,                      KA_HOST_ERROR_UNREACHABLE, NULL                      },
-    {0,                         VIR_FROM_RPC,     0,            NULL,                      KA_HOST_ERROR_UNREACHABLE, NULL                      },
-    {0,                         0,                0,            "client socket is closed", KA_HOST_ERROR_UNREACHABLE, NULL                      },
-    {VIR_ERR_NO_CONNECT,        0,                0,            NULL,                      KA_HOST_ERROR_UNREACHABLE,
-     "is the driver of this URI installed there?"                                                                                               },
-    {0,                         VIR_FROM_STORAGE, ENOSPC,       NULL,                      KA_HOST_ERROR_LIBVIRT,
-     "the pool is full: make room, or name another pool"                                                                                        },
-    {0,                         0,                0,            "No space left on device", KA_HOST_ERROR_LIBVIRT,
-     "the pool is full: make room, or name another pool"                                                                                        },
-    {0,                         VIR_FROM_STORAGE, ENOENT,       NULL,                      KA_HOST_ERROR_LIBVIRT,
-     "the pool's folder or source is missing on the host: "
-     "make or mount it there"                                                                                                                   },
-    {0,                         VIR_FROM_STORAGE, EACCES,       NULL,                      KA_HOST_ERROR_LIBVIRT,
-     "libvirt's daemon may not go there: check owner and mode"                                                                                  },
-    {0,                         0,                0,            "Permission denied",       KA_HOST_ERROR_LIBVIRT,     CHECK_MODE                },
-    {0,                         VIR_FROM_NETWORK, EPERM,        NULL,                      KA_HOST_ERROR_LIBVIRT,
-     "a session's libvirt makes no networks: connect to "
-     "qemu:///system, or give the NIC `user: true`"                                                                                             },
-    {0,                         VIR_FROM_NETWORK, 0,            "Operation not permitted", KA_HOST_ERROR_LIBVIRT,
-     "a session's libvirt makes no networks: "
-     "connect to qemu:///system, or give the NIC `user: true`"                                                                                  },
+    {VIR_ERR_SYSTEM_ERROR,      RPC,     EACCES,       NULL,                      DENIED,      JOIN_GROUP  },
+    {VIR_ERR_SYSTEM_ERROR,      RPC,     EPERM,        NULL,                      DENIED,      JOIN_GROUP  },
+    {VIR_ERR_AUTH_UNAVAILABLE,  0,       0,            NULL,                      DENIED,      JOIN_GROUP  },
+    {VIR_ERR_AUTH_FAILED,       0,       0,            NULL,                      DENIED,      NULL        },
+    {VIR_ERR_AUTH_CANCELLED,    0,       0,            NULL,                      DENIED,      NULL        },
+    {VIR_ERR_ACCESS_DENIED,     0,       0,            NULL,                      DENIED,      NULL        },
+    {VIR_ERR_OPERATION_DENIED,  0,       0,            NULL,                      DENIED,      NULL        },
+    {VIR_ERR_OPERATION_TIMEOUT, 0,       0,            NULL,                      TIMEOUT,     NULL        },
+    {VIR_ERR_SYSTEM_ERROR,      RPC,     ENOENT,       NULL,                      UNREACHABLE, START_DAEMON},
+    {VIR_ERR_SYSTEM_ERROR,      RPC,     ECONNREFUSED, NULL,                      UNREACHABLE, START_DAEMON},
+    {VIR_ERR_SYSTEM_ERROR,      RPC,     0,            NULL,                      UNREACHABLE, NULL        },
+    {0,                         RPC,     0,            "keepalive timeout",       TIMEOUT,     NO_ANSWER   },
+    {VIR_ERR_RPC,               0,       0,            NULL,                      UNREACHABLE, NULL        },
+    {0,                         RPC,     0,            NULL,                      UNREACHABLE, NULL        },
+    {0,                         0,       0,            "client socket is closed", UNREACHABLE, NULL        },
+    {VIR_ERR_NO_CONNECT,        0,       0,            NULL,                      UNREACHABLE, NO_DRIVER   },
+    {0,                         STORAGE, ENOSPC,       NULL,                      OTHER,       POOL_FULL   },
+    {0,                         0,       0,            "No space left on device", OTHER,       POOL_FULL   },
+    {0,                         STORAGE, ENOENT,       NULL,                      OTHER,       NO_FOLDER   },
+    {0,                         0,       0,            "cannot open directory",   OTHER,       NO_FOLDER   },
+    {0,                         0,       0,            "cannot create path",      OTHER,       NO_FOLDER   },
+    {0,                         STORAGE, EACCES,       NULL,                      OTHER,       NO_ENTRY    },
+    {0,                         0,       0,            "Permission denied",       OTHER,       CHECK_MODE  },
+    {0,                         NETWORK, EPERM,        NULL,                      OTHER,       NO_NETWORKS },
+    {0,                         NETWORK, 0,            "Operation not permitted", OTHER,       NO_NETWORKS },
 };
 
 static const Meaning *
