@@ -70,12 +70,17 @@ start_daemon() {
     libvirtd -d -p /run/libvirtd.pid -f /etc/libvirt/libvirtd.conf
 }
 
+# Names come from a file alone: nobody answers DNS here, and libvirtd, which asks for its host's name
+# at each definition, would wait for it.
 network() {
     ip link set lo up
-    if [ -e "$folder/number" ]; then
-        touch "$folder/../.hosts"
-        mount --bind "$folder/../.hosts" /etc/hosts
+    hosts=$folder/../.hosts
+    if [ ! -e "$folder/number" ]; then
+        hosts=$folder/hosts
+        echo "127.0.0.1 localhost $3" >"$hosts"
     fi
+    mount --bind "$hosts" /etc/hosts
+    [ ! -e /etc/resolv.conf ] || mount --bind /dev/null /etc/resolv.conf
 }
 
 case $command in
@@ -90,7 +95,7 @@ init)
     hostname "$3"
     private_folders
     hide_kvm
-    network
+    network "$@"
     configure
     start_daemon
     [ ! -e "$folder/sshd_config" ] || /usr/sbin/sshd -f "$folder/sshd_config"
