@@ -344,7 +344,11 @@ static const KaField fields[] = {
        .way = KA_LIVE,
        .doc = "a record: its text"},
     ROW("dns.txt.*.value", ka_line, "@value", KA_LIVE, "the text"),
-    ROW("dns.srv", ka_map, NULL, KA_LIVE, "SRV records by SERVICE/PROTOCOL/TARGET; without a target: there is no such service"),
+    ROW("dns.srv",
+        ka_map,
+        NULL,
+        KA_LIVE,
+        "SRV records by SERVICE/PROTOCOL/TARGET; without a target: there is no such service"),
     {.key = "dns.srv.*",
        .codec = &ka_map,
        .at = "dns/srv",
@@ -524,7 +528,7 @@ check_hosts(const Completion *completion, const KaNode *hosts, const char *cidr)
                 continue;
             const KaNode *other = g_hash_table_lookup(seen, node->text);
             if (other)
-                report(completion, KA_ERROR, node, "hosts '%s' and '%s' have the same %s %s",
+                report(completion, KA_WARNING, node, "hosts '%s' and '%s' have the same %s %s",
                        other->key, host->key, unique[i], node->text);
             g_hash_table_insert(seen, ka_borrow(node->text), ka_borrow(host));
         }
@@ -566,6 +570,10 @@ complete_family(const Completion *completion,
         if (host->type == KA_NODE_MAP)
             complete_host(completion, host);
     }
+    const KaNode *lease = ka_node_get(dhcp, "lease");
+    if (lease && lease->text && !ka_node_get(dhcp, "range"))
+        report(completion, KA_ERROR, lease, "%s.lease is that of its ranges: declare them, too",
+               dhcp_key);
     check_hosts(completion, hosts, cidr);
     check_ranges(completion, ka_node_get(dhcp, "range"), cidr);
 }
@@ -581,6 +589,46 @@ complete_forward(const Completion *completion)
     KaNode *mode = ka_node_put(completion->manifest->tree, forward, "mode", "nat");
     mode->row = ka_rows_find(ka_kind_rows(completion->object->kind), "forward.mode")->row;
     mode->fresh = TRUE;
+}
+
+/* What libvirt gives only to a bridge of its own. */
+static void
+check_mode(const Completion *completion)
+{
+    static const char *const own[] = {"none", "nat", "route", "open", NULL};
+    static const char *const wanting[] = {"address", "address6", "addresses", "dhcp",
+                                          "dhcp6",   "dns",      "domain",    "tftp"};
+    static const char *const forwarding[] = {"device", "nat", "pf", "pci"};
+    const KaNode *node = completion->object->node;
+    const char *mode = ka_node_text(node, "forward.mode");
+
+    for (gsize i = 0; mode && !g_strv_contains(own, mode) && i < G_N_ELEMENTS(wanting); i++) {
+        const KaNode *field = ka_node_get(node, wanting[i]);
+        if (field && field->type != KA_NODE_NULL)
+            report(completion, KA_ERROR, field,
+                   "'%s' wants forward none, nat, route or open, where libvirt makes the bridge; "
+                   "found '%s'",
+                   wanting[i], mode);
+    }
+    for (gsize i = 0; g_strcmp0(mode, "none") == 0 && i < G_N_ELEMENTS(forwarding); i++) {
+        const KaNode *field = ka_node_get(ka_node_get(node, "forward"), forwarding[i]);
+        if (field && field->type != KA_NODE_NULL)
+            report(completion, KA_ERROR, field, "forward.%s wants a mode that forwards",
+                   forwarding[i]);
+    }
+}
+
+static void
+check_vlan(const Completion *completion, const KaNode *holder)
+{
+    const KaNode *native = ka_node_find(holder, "vlan.native");
+    const KaNode *tags = ka_node_find(holder, "vlan.tags");
+    gboolean found = !native || !native->text || !tags;
+
+    for (const KaNode *tag = tags ? tags->first : NULL; !found && tag; tag = tag->next)
+        found = g_strcmp0(tag->text, native->text) == 0;
+    if (!found)
+        report(completion, KA_ERROR, native, "vlan.native %s is not among its tags", native->text);
 }
 
 /* Guests need it: unlike a guest, a network is not left off when nothing is said. */
@@ -602,6 +650,11 @@ complete(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics)
 
     complete_state(&completion);
     complete_forward(&completion);
+    check_mode(&completion);
+    check_vlan(&completion, object->node);
+    const KaNode *groups = ka_node_get(object->node, "portgroups");
+    for (const KaNode *group = groups ? groups->first : NULL; group; group = group->next)
+        check_vlan(&completion, group);
     complete_family(&completion, "address", "dhcp", FALSE);
     complete_family(&completion, "address6", "dhcp6", TRUE);
 }

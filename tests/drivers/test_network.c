@@ -349,13 +349,23 @@ network_contradiction_is_an_error_at_its_line(void **data)
                                       "        x: 10.0.0.4\n"
                                       "        y: 10.0.0.4\n"
                                       "        z: 10.0.1.4\n"
-                                      "        w: {mac: 52:54:00:00:00:01}\n");
+                                      "        w: {mac: 52:54:00:00:00:01}\n"
+                                      "  c: {forward: bridge, bridge: br0,\n"
+                                      "    dhcp: 10.0.0.5-10.0.0.9}\n"
+                                      "  d:\n"
+                                      "    forward: {mode: none, device: eth0}\n"
+                                      "    vlan: {tags: [3], native: 4}\n"
+                                      "    dhcp: {lease: 1h}\n");
 
     assert_non_null(strstr(text, "3: network 'a': address: expected an IPv4 address"));
     assert_non_null(strstr(text, "7: network 'b': DHCP range 10.0.0.5-10.0.0.17"));
     assert_non_null(strstr(text, "10: network 'b': hosts 'x' and 'y' have the same ip"));
     assert_non_null(strstr(text, "11: network 'b': 10.0.1.4 of host 'z'"));
     assert_non_null(strstr(text, "12: network 'b': host 'w' has no ip"));
+    assert_non_null(strstr(text, "14: network 'c': 'dhcp' wants forward none, nat, route or open"));
+    assert_non_null(strstr(text, "16: network 'd': forward.device wants a mode that forwards"));
+    assert_non_null(strstr(text, "17: network 'd': vlan.native 4 is not among its tags"));
+    assert_non_null(strstr(text, "18: network 'd': dhcp.lease is that of its ranges"));
 }
 
 /* --- the normal form --- */
@@ -493,6 +503,25 @@ network_restart_wants_the_word_disrupt(void **data)
     g_rmdir(folder);
 }
 
+/* An ordinary user's libvirt makes no bridge: said before anything begins. */
+static void
+network_on_a_session_is_refused(void **data)
+{
+    State *state = *data;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *real_uri = g_steal_pointer(&state->host.real_uri);
+
+    load_case(state, "example");
+    g_autoptr(KaAction) action = ka_action_new(KA_CREATE, kind(), "lan", &state->host);
+    action->object = g_ptr_array_index(networks(state), 0);
+    state->host.real_uri = g_strdup("qemu:///session");
+    assert_false(ka_network_driver.assess(&state->host, action, &error));
+    assert_true(g_error_matches(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID));
+    assert_non_null(strstr(error->message, "qemu:///system"));
+    g_free(state->host.real_uri);
+    state->host.real_uri = g_steal_pointer(&real_uri);
+}
+
 static void
 network_removed_is_gone(void **data)
 {
@@ -523,6 +552,7 @@ main(void)
         cmocka_unit_test_setup_teardown(network_changed_since_the_plan_is_an_error, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(network_restart_wants_the_word_disrupt, setup, teardown),
+        cmocka_unit_test_setup_teardown(network_on_a_session_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(network_removed_is_gone, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
