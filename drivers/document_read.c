@@ -42,6 +42,16 @@ below(const KaNode *want, KaNodeType type)
     return want && want->type == type ? want : NULL;
 }
 
+/* Could a manifest say it? What none of a row's values is stays for an export's `xml`. */
+static gboolean
+can_be_written(const KaCodec *codec, const char *text)
+{
+    g_autofree char *written = ka_codec_format(codec, text);
+    g_autofree char *again = ka_codec_parse(codec, written, NULL);
+
+    return again && ka_codec_equal(codec, again, text);
+}
+
 static KaNode *
 read_map(Reader *reader, const KaRows *rows, xmlNode *self, const KaNode *want)
 {
@@ -71,6 +81,8 @@ read_list(Reader *reader, const KaRows *rows, xmlNode *self, const KaNode *want)
             place.value ? ka_place_get(elements->pdata[i], place.value, FALSE) : NULL;
         if (place.value && !text)
             continue;
+        if (!want && text && !can_be_written(item->row->codec, text))
+            return NULL;
         KaNode *node = text ? new_scalar(reader, item, text) : new_node(reader, item, KA_NODE_MAP);
         if (!text)
             read_rows(reader, item, elements->pdata[i], below(wanted, KA_NODE_MAP), node);
@@ -91,6 +103,8 @@ read_row(Reader *reader, const KaRows *rows, xmlNode *self, const KaNode *want, 
         return read_list(reader, rows, self, want);
     g_autofree char *text = row->at ? ka_place_get(self, row->at, row->codec->is_presence) : NULL;
     if (!text || (all && row->codec->is_presence && g_str_equal(text, "no")))
+        return NULL;
+    if (all && !can_be_written(row->codec, text))
         return NULL;
     return new_scalar(reader, rows, text);
 }

@@ -51,7 +51,7 @@ void ka_guest_essentials(KaDocument *document, KaHost *host);
 
 /* --- guest_disk.c --- */
 
-/* Sources that are declared disks become type='volume' with the disk's name, also below an overlay;
+/* Sources that are declared disks become type='ka-disk' with the disk's name, also below an overlay;
  * and back. */
 void ka_guest_disks_normalise(xmlNode *devices, const KaGuestForm *form);
 gboolean ka_guest_disks_denormalise(xmlNode *devices, const KaGuestForm *form, GError **error);

@@ -1,7 +1,7 @@
 #include "drivers/element.h"
 #include "drivers/guest.h"
 
-/* A declared disk in normal form: type='volume', source/@volume its name. What it was is kept
+/* A declared disk in normal form: type='ka-disk', source/@ka-disk its name. What it was is kept
  * beside, so that a disk that stays what it is keeps its source to the letter: "ka-type" and
  * "ka-path" on the disk, "ka-volume" for the name they stand for. */
 
@@ -179,9 +179,9 @@ normalise_disk(xmlNode *disk, const KaGuestForm *form)
     ka_attribute_set(disk, "ka-type", ka_attribute(disk, "type"));
     ka_attribute_set(disk, "ka-path", path);
     ka_attribute_set(disk, "ka-volume", name);
-    ka_attribute_set(disk, "type", "volume");
+    ka_attribute_set(disk, "type", "ka-disk");
     ka_attribute_set(source, attribute, NULL);
-    ka_attribute_set(source, "volume", name);
+    ka_attribute_set(source, "ka-disk", name);
 }
 
 void
@@ -242,7 +242,7 @@ set_volume(xmlNode *disk, const KaGuestForm *form, const char *name, GError **er
                     "disk '%s': its volume doesn't exist on this host", name);
         return FALSE;
     }
-    ka_attribute_set(source, "volume", NULL);
+    ka_attribute_set(source, "ka-disk", NULL);
     ka_attribute_set(disk, "type", type);
     ka_attribute_set(source, path_attribute(type), volume ? volume->path : placeholder);
     return !g_str_equal(type, "network") ||
@@ -253,17 +253,16 @@ static gboolean
 denormalise_disk(xmlNode *disk, const KaGuestForm *form, GError **error)
 {
     xmlNode *source = ka_element_child(disk, "source");
-    const char *volume = ka_attribute(source, "volume");
+    const char *declared = ka_attribute(source, "ka-disk");
 
-    /* A disk that names its pool is libvirt's own kind of reference. */
-    if (!ka_attribute_is(disk, "type", "volume") || !volume || ka_attribute(source, "pool"))
+    if (!ka_attribute_is(disk, "type", "ka-disk") || !declared)
         return TRUE;
-    if (!ka_attribute_is(disk, "ka-volume", volume)) {
-        g_autofree char *name = g_strdup(volume);
+    if (!ka_attribute_is(disk, "ka-volume", declared)) {
+        g_autofree char *name = g_strdup(declared);
         return set_volume(disk, form, name, error);
     }
     const char *type = ka_attribute(disk, "ka-type");
-    ka_attribute_set(source, "volume", NULL);
+    ka_attribute_set(source, "ka-disk", NULL);
     ka_attribute_set(source, path_attribute(type), ka_attribute(disk, "ka-path"));
     ka_attribute_set(disk, "type", type);
     return TRUE;

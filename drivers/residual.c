@@ -215,7 +215,14 @@ add_fragment(const Residual *residual, const char *place, xmlNode *part)
         dump(text, part);
     for (xmlNode *child = whole ? NULL : part->children; child; child = child->next)
         dump(text, child);
-    KaNode *node = ka_node_new_scalar(residual->tree, text->str);
+    KaNode *node = ka_node_get(residual->map, place);
+    if (node) { /* twins that nothing tells apart */
+        g_string_prepend_c(text, '\n');
+        g_string_prepend(text, node->text);
+        node->text = ka_tree_strdup(residual->tree, text->str);
+        return;
+    }
+    node = ka_node_new_scalar(residual->tree, text->str);
     node->row = residual->row;
     ka_node_append(residual->tree, residual->map, place, node);
 }

@@ -161,15 +161,16 @@ disk_format(const Completion *completion, const KaNode *item)
 static void
 complete_disk(const Completion *completion, KaNode *item)
 {
-    static const char *const sources[] = {"disk", "path", "device", "protocol"};
+    static const char *const sources[] = {"disk", "volume", "path", "device", "protocol"};
     const char *as = ka_node_text(item, "as");
     guint n_sources = count_values(item, sources, G_N_ELEMENTS(sources));
     gboolean removable = g_strcmp0(as, "cdrom") == 0 || g_strcmp0(as, "floppy") == 0;
 
     if (!n_sources && !removable && !has_xml(completion, "disks", item->key))
-        error_at(completion, item,
-                 "disks.%s: expected one of disk, path, device or protocol, found none of them",
-                 item->key);
+        error_at(
+            completion, item,
+            "disks.%s: expected one of disk, volume, path, device or protocol, found none of them",
+            item->key);
     if (!as && g_str_has_prefix(item->key, "fd"))
         add_fresh_below(completion, "disks", item, "as", "floppy");
     else if (!as)
