@@ -151,6 +151,7 @@ start() {
     mkdir -p "$root"
     chmod 755 "$root"
     mkdir -p "$folder"
+    trap 'stop "$name"' EXIT # half a lab is none
     (
         flock 9
         [ "${2-}" != --ssh ] || free_number >"$folder/number"
@@ -173,6 +174,7 @@ start() {
     fi
     : >"$folder/go"
     wait_for 30 test -S "$folder/run/libvirt-sock" || die "$name: libvirtd didn't come up: $(cat "$folder/log")"
+    trap - EXIT
 }
 
 stop() {
