@@ -17,7 +17,6 @@ ka_volume_free(KaVolume *volume)
     g_free(volume->name);
     g_free(volume->pool);
     g_free(volume->path);
-    g_free(volume->backing);
     if (volume->handle)
         virStorageVolFree(volume->handle);
     g_free(volume);

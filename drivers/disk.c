@@ -47,8 +47,8 @@ static void
 name_backing(KaHost *host, GHashTable *declared, KaDocument *document)
 {
     const xmlNode *root = xmlDocGetRootElement(document->xml);
-    xmlNode *backing = ka_xml_child(root, "backingStore");
-    g_autofree char *path = ka_xml_text(ka_xml_child(backing, "path"));
+    xmlNode *backing = ka_element_child(root, "backingStore");
+    g_autofree char *path = ka_xml_text(ka_element_child(backing, "path"));
     g_autofree char *disk = path ? disk_at(host, declared, path) : NULL;
 
     if (disk == NULL)
@@ -70,14 +70,14 @@ size_of(const xmlNode *node)
 static void
 complete_format(xmlNode *target)
 {
-    xmlNode *format = ka_xml_child(target, "format");
-    g_autofree char *type = ka_xml_attribute(format, "type");
+    xmlNode *format = ka_element_child(target, "format");
+    g_autofree char *type = g_strdup(ka_attribute(format, "type"));
 
     if (target && format == NULL) {
         format = xmlNewChild(target, NULL, (const xmlChar *)"format", NULL);
         xmlSetProp(format, (const xmlChar *)"type", (const xmlChar *)"raw");
     }
-    if (g_strcmp0(type, "qcow2") == 0 && ka_xml_child(target, "compat") == NULL)
+    if (g_strcmp0(type, "qcow2") == 0 && ka_element_child(target, "compat") == NULL)
         xmlNewTextChild(target, NULL, (const xmlChar *)"compat", (const xmlChar *)"0.10");
 }
 
@@ -86,10 +86,10 @@ static void
 normalise(const char *pool_type, KaDocument *document)
 {
     xmlNode *root = xmlDocGetRootElement(document->xml);
-    xmlNode *target = ka_xml_child(root, "target");
-    gboolean full =
-        size_of(ka_xml_child(root, "allocation")) >= size_of(ka_xml_child(root, "capacity")) &&
-        ka_xml_child(root, "backingStore") == NULL;
+    xmlNode *target = ka_element_child(root, "target");
+    guint64 capacity = size_of(ka_element_child(root, "capacity"));
+    gboolean full = capacity && size_of(ka_element_child(root, "allocation")) >= capacity &&
+                    ka_element_child(root, "backingStore") == NULL;
 
     /* Where space can be saved, what has all of it was asked for. */
     if (full && ka_pool_keeps_files(pool_type))
@@ -103,11 +103,11 @@ normalise(const char *pool_type, KaDocument *document)
     ka_xml_drop(target, "timestamps");
     complete_format(target);
     ka_xml_settle_mode(target);
-    if (target && ka_xml_child(target, "features") &&
-        xmlFirstElementChild(ka_xml_child(target, "features")) == NULL)
+    if (target && ka_element_child(target, "features") &&
+        xmlFirstElementChild(ka_element_child(target, "features")) == NULL)
         ka_xml_drop(target, "features");
-    ka_xml_drop(ka_xml_child(root, "backingStore"), "permissions");
-    ka_xml_drop(ka_xml_child(root, "backingStore"), "timestamps");
+    ka_xml_drop(ka_element_child(root, "backingStore"), "permissions");
+    ka_xml_drop(ka_element_child(root, "backingStore"), "timestamps");
 }
 
 KaDocument *

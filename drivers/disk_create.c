@@ -174,7 +174,7 @@ wants_full(const Making *making)
 static gboolean
 settle_format(const Making *making, KaDocument *document, const char *format, GError **error)
 {
-    xmlNode *target = ka_xml_child(xmlDocGetRootElement(document->xml), "target");
+    xmlNode *target = ka_element_child(xmlDocGetRootElement(document->xml), "target");
     g_autofree char *compat = ka_document_get(document, "compat");
 
     if (!g_str_equal(format, making->format)) {
@@ -309,7 +309,7 @@ resolve_backing(const Making *making, KaDocument *document, GError **error)
 {
     const char *name = ka_node_text(making->action->object->node, "backing");
     const KaObject *disk = name ? needed_disk(making, name) : NULL;
-    xmlNode *backing = ka_xml_child(xmlDocGetRootElement(document->xml), "backingStore");
+    xmlNode *backing = ka_element_child(xmlDocGetRootElement(document->xml), "backingStore");
     g_autoptr(KaDocument) source = NULL;
     g_autoptr(virStorageVol) volume = NULL;
     g_autoptr(KaVolume) known = NULL;

@@ -15,7 +15,6 @@ typedef struct {
     char *pool;
     char
         *path; /* what a disk's source says of it: a path, a device, or the network volume's name */
-    char *backing;           /* see ka_link_backing; "": it has none; NULL: not read yet */
     virStorageVolPtr handle; /* owned; NULL: this apply made the volume */
 } KaVolume;
 
@@ -74,9 +73,6 @@ gboolean ka_link_is_session(const KaHost *host);
 KaVolume *ka_link_volume(KaHost *host, const char *pool, const char *name);
 /* The same by its path ("what a disk's source says of it"). */
 KaVolume *ka_link_volume_at(KaHost *host, const char *path);
-/* Path of the backing of the volume at path, read when first asked for; NULL: none. Caller frees.
- */
-char *ka_link_backing(KaHost *host, const char *path);
 /* Of an active pool ("dir", "logical", "rbd", …), also of one that this apply started; interned;
  * NULL: none. */
 const char *ka_link_pool_type(KaHost *host, const char *pool);

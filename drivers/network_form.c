@@ -89,9 +89,9 @@ default_prefix(const char *address)
 static char *
 cidr_get(const xmlNode *element)
 {
-    g_autofree char *address = ka_xml_attribute(element, "address");
-    g_autofree char *prefix = ka_xml_attribute(element, "prefix");
-    g_autofree char *netmask = ka_xml_attribute(element, "netmask");
+    g_autofree char *address = g_strdup(ka_attribute(element, "address"));
+    g_autofree char *prefix = g_strdup(ka_attribute(element, "prefix"));
+    g_autofree char *netmask = g_strdup(ka_attribute(element, "netmask"));
 
     if (!address)
         return NULL;
@@ -108,7 +108,7 @@ cidr_set(xmlNode *element, const char *cidr)
     g_auto(GStrv) parts = g_strsplit(cidr, "/", 2);
     gboolean by_prefix = is_ipv6(cidr) || has(element, "prefix");
 
-    g_autofree char *family = ka_xml_attribute(element, "family");
+    g_autofree char *family = g_strdup(ka_attribute(element, "family"));
     if (is_ipv6(cidr) != (g_strcmp0(family, "ipv6") == 0))
         set(element, "family", is_ipv6(cidr) ? "ipv6" : NULL);
     set(element, "address", parts[0]);
@@ -120,8 +120,8 @@ cidr_set(xmlNode *element, const char *cidr)
 static char *
 range_get(const xmlNode *element)
 {
-    g_autofree char *start = ka_xml_attribute(element, "start");
-    g_autofree char *end = ka_xml_attribute(element, "end");
+    g_autofree char *start = g_strdup(ka_attribute(element, "start"));
+    g_autofree char *end = g_strdup(ka_attribute(element, "end"));
 
     return start && end ? g_strconcat(start, "-", end, NULL) : NULL;
 }
@@ -138,10 +138,10 @@ range_set(xmlNode *element, const char *range)
 static char *
 pci_get(const xmlNode *element)
 {
-    g_autofree char *domain = ka_xml_attribute(element, "domain");
-    g_autofree char *bus = ka_xml_attribute(element, "bus");
-    g_autofree char *slot = ka_xml_attribute(element, "slot");
-    g_autofree char *function = ka_xml_attribute(element, "function");
+    g_autofree char *domain = g_strdup(ka_attribute(element, "domain"));
+    g_autofree char *bus = g_strdup(ka_attribute(element, "bus"));
+    g_autofree char *slot = g_strdup(ka_attribute(element, "slot"));
+    g_autofree char *function = g_strdup(ka_attribute(element, "function"));
 
     return bus && slot && function
                ? g_strdup_printf("%s:%s:%s.%s", domain ? domain : "0x0000", bus, slot, function)
@@ -170,8 +170,8 @@ static const struct {
 static char *
 lease_get(const xmlNode *element)
 {
-    g_autofree char *expiry = ka_xml_attribute(element, "expiry");
-    g_autofree char *unit = ka_xml_attribute(element, "unit");
+    g_autofree char *expiry = g_strdup(ka_attribute(element, "expiry"));
+    g_autofree char *unit = g_strdup(ka_attribute(element, "unit"));
     guint64 seconds = 60;
 
     for (gsize i = 0; i < G_N_ELEMENTS(lease_units); i++) {
@@ -200,9 +200,9 @@ lease_set(xmlNode *element, const char *text)
 static char *
 srv_get(const xmlNode *element)
 {
-    g_autofree char *service = ka_xml_attribute(element, "service");
-    g_autofree char *protocol = ka_xml_attribute(element, "protocol");
-    g_autofree char *target = ka_xml_attribute(element, "target");
+    g_autofree char *service = g_strdup(ka_attribute(element, "service"));
+    g_autofree char *protocol = g_strdup(ka_attribute(element, "protocol"));
+    g_autofree char *target = g_strdup(ka_attribute(element, "target"));
 
     return service && protocol ? g_strjoin("/", service, protocol, target, NULL) : NULL;
 }
@@ -225,7 +225,7 @@ host_get(const xmlNode *element)
     char *name = NULL;
 
     for (gsize i = 0; !name && i < G_N_ELEMENTS(names); i++)
-        name = ka_xml_attribute(element, names[i]);
+        name = g_strdup(ka_attribute(element, names[i]));
     return name;
 }
 
@@ -235,7 +235,7 @@ host_set(xmlNode *element, const char *name)
     static const char *const names[] = {"mac", "id", "ip"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autofree char *other = ka_xml_attribute(element, names[i]);
+        g_autofree char *other = g_strdup(ka_attribute(element, names[i]));
         if (other && g_ascii_strcasecmp(other, name) == 0)
             return;
     }
@@ -309,12 +309,13 @@ normalise_addresses(xmlNode *root)
     xmlNode *main[2] = {NULL, NULL};
 
     for (xmlNode *ip = root->children; ip; ip = ip->next) {
-        g_autofree char *address =
-            ip->type == XML_ELEMENT_NODE && is(ip, "ip") ? ka_xml_attribute(ip, "address") : NULL;
+        g_autofree char *address = ip->type == XML_ELEMENT_NODE && is(ip, "ip")
+                                       ? g_strdup(ka_attribute(ip, "address"))
+                                       : NULL;
         if (!address)
             continue;
         xmlNode **best = &main[is_ipv6(address)];
-        if (!*best || (!ka_xml_child(*best, "dhcp") && ka_xml_child(ip, "dhcp")))
+        if (!*best || (!ka_element_child(*best, "dhcp") && ka_element_child(ip, "dhcp")))
             *best = ip;
         xmlNodeSetName(ip, XML("ka-ip"));
     }
@@ -342,8 +343,8 @@ normalise_hosts(xmlNode *dhcp)
     for (xmlNode *host = dhcp->children; host; host = host->next) {
         if (host->type != XML_ELEMENT_NODE || !is(host, "host"))
             continue;
-        g_autofree char *name = ka_xml_attribute(host, "ka-name");
-        g_autofree char *mac = ka_xml_attribute(host, "mac");
+        g_autofree char *name = g_strdup(ka_attribute(host, "ka-name"));
+        g_autofree char *mac = g_strdup(ka_attribute(host, "mac"));
         if (name && mac && g_hash_table_contains(seen, name))
             set(host, "ka-name", mac);
         g_hash_table_add(seen, g_steal_pointer(&name));
@@ -359,8 +360,8 @@ normalise_lease(xmlNode *dhcp)
     for (xmlNode *range = dhcp->children; range; range = range->next) {
         if (range->type != XML_ELEMENT_NODE || !is(range, "range"))
             continue;
-        xmlNode *lease = ka_xml_child(range, "lease");
-        g_autofree char *seconds = lease ? ka_xml_attribute(lease, "ka-seconds") : NULL;
+        xmlNode *lease = ka_element_child(range, "lease");
+        g_autofree char *seconds = lease ? g_strdup(ka_attribute(lease, "ka-seconds")) : NULL;
         if (!seconds || (common && !g_str_equal(common, seconds)))
             return;
         g_free(common);
@@ -373,14 +374,14 @@ normalise_lease(xmlNode *dhcp)
 static void
 denormalise_lease(xmlNode *dhcp)
 {
-    g_autofree char *common = ka_xml_attribute(dhcp, "ka-lease");
+    g_autofree char *common = g_strdup(ka_attribute(dhcp, "ka-lease"));
 
     if (!common && !has(dhcp, "ka-form"))
         return;
     for (xmlNode *range = dhcp->children; range; range = range->next) {
         if (range->type != XML_ELEMENT_NODE || !is(range, "range"))
             continue;
-        xmlNode *lease = ka_xml_child(range, "lease");
+        xmlNode *lease = ka_element_child(range, "lease");
         if (!common && lease)
             drop(lease);
         if (!common)
@@ -400,8 +401,8 @@ normalise_vlan(xmlNode *vlan)
     for (xmlNode *tag = vlan->children; tag; tag = tag->next) {
         if (tag->type != XML_ELEMENT_NODE || !has(tag, "nativeMode"))
             continue;
-        g_autofree char *id = ka_xml_attribute(tag, "id");
-        g_autofree char *mode = ka_xml_attribute(tag, "nativeMode");
+        g_autofree char *id = g_strdup(ka_attribute(tag, "id"));
+        g_autofree char *mode = g_strdup(ka_attribute(tag, "nativeMode"));
         set(vlan, "ka-native", id);
         set(vlan, "ka-native-mode", mode);
         set(tag, "nativeMode", NULL);
@@ -411,11 +412,12 @@ normalise_vlan(xmlNode *vlan)
 static void
 denormalise_vlan(xmlNode *vlan)
 {
-    g_autofree char *native = ka_xml_attribute(vlan, "ka-native");
-    g_autofree char *mode = ka_xml_attribute(vlan, "ka-native-mode");
+    g_autofree char *native = g_strdup(ka_attribute(vlan, "ka-native"));
+    g_autofree char *mode = g_strdup(ka_attribute(vlan, "ka-native-mode"));
 
     for (xmlNode *tag = vlan->children; tag; tag = tag->next) {
-        g_autofree char *id = tag->type == XML_ELEMENT_NODE ? ka_xml_attribute(tag, "id") : NULL;
+        g_autofree char *id =
+            tag->type == XML_ELEMENT_NODE ? g_strdup(ka_attribute(tag, "id")) : NULL;
         if (id && native && g_str_equal(id, native))
             set(tag, "nativeMode", mode ? mode : "untagged");
     }
@@ -426,7 +428,7 @@ denormalise_vlan(xmlNode *vlan)
 static void
 normalise_forward(xmlNode *root)
 {
-    xmlNode *forward = ka_xml_child(root, "forward");
+    xmlNode *forward = ka_element_child(root, "forward");
 
     if (!forward) {
         forward = add(root, "forward");
@@ -434,8 +436,8 @@ normalise_forward(xmlNode *root)
     }
     if (!has(forward, "mode"))
         set(forward, "mode", "nat");
-    g_autofree char *device = ka_xml_attribute(forward, "dev");
-    if (device && !ka_xml_child(forward, "interface"))
+    g_autofree char *device = g_strdup(ka_attribute(forward, "dev"));
+    if (device && !ka_element_child(forward, "interface"))
         set(add(forward, "interface"), "dev", device);
     set(forward, "dev", NULL);
 }
@@ -443,8 +445,8 @@ normalise_forward(xmlNode *root)
 static void
 denormalise_forward(xmlNode *root)
 {
-    xmlNode *forward = ka_xml_child(root, "forward");
-    g_autofree char *mode = forward ? ka_xml_attribute(forward, "mode") : NULL;
+    xmlNode *forward = ka_element_child(root, "forward");
+    g_autofree char *mode = forward ? g_strdup(ka_attribute(forward, "mode")) : NULL;
 
     if (mode && g_str_equal(mode, "none"))
         drop(forward);
@@ -477,7 +479,7 @@ denormalise_element(xmlNode *element)
 
     if (form < 0)
         return;
-    g_autofree char *wanted = ka_xml_attribute(element, forms[form].attribute);
+    g_autofree char *wanted = g_strdup(ka_attribute(element, forms[form].attribute));
     g_autofree char *now = forms[form].get(element);
     if (!wanted && has(element, "ka-form"))
         drop(element);

@@ -53,8 +53,8 @@ interface_on(const xmlNode *interface, const char *network, gboolean away)
     /* What the plain bridge where it waits may not know. */
     static const char *const peculiar[] = {"virtualport", "vlan", "bandwidth"};
     xmlNode *copy = xmlCopyNode(ka_borrow(interface), 1);
-    xmlNode *source = ka_xml_child(copy, "source");
-    g_autofree char *portgroup = away ? NULL : ka_xml_attribute(source, "portgroup");
+    xmlNode *source = ka_element_child(copy, "source");
+    g_autofree char *portgroup = away ? NULL : g_strdup(ka_attribute(source, "portgroup"));
 
     xmlSetProp(copy, KA_XML("type"), KA_XML("network"));
     while (source->properties)
@@ -72,9 +72,9 @@ interface_on(const xmlNode *interface, const char *network, gboolean away)
 static void
 look_at(Search *search, const char *guest, xmlNode *interface, const char *project)
 {
-    xmlNode *source = ka_xml_child(interface, "source");
-    g_autofree char *network = ka_xml_attribute(source, "network");
-    g_autofree char *bridge = ka_xml_attribute(source, "bridge");
+    xmlNode *source = ka_element_child(interface, "source");
+    g_autofree char *network = g_strdup(ka_attribute(source, "network"));
+    g_autofree char *bridge = g_strdup(ka_attribute(source, "bridge"));
     gboolean waiting = g_strcmp0(network, search->waiting) == 0;
     gboolean by_bridge = !network && bridge && g_strcmp0(bridge, search->bridge) == 0;
 
@@ -85,7 +85,7 @@ look_at(Search *search, const char *guest, xmlNode *interface, const char *proje
     plug->project = g_strdup(project);
     plug->waiting = waiting;
     plug->movable = bridge != NULL;
-    plug->port = by_bridge ? NULL : ka_xml_attribute(source, "portid");
+    plug->port = by_bridge ? NULL : g_strdup(ka_attribute(source, "portid"));
     plug->away = interface_on(interface, search->waiting, TRUE);
     plug->interface =
         by_bridge ? element_text(interface) : interface_on(interface, search->network, FALSE);
@@ -98,7 +98,7 @@ record_project(const xmlNode *root)
 {
     g_autoptr(GPtrArray) found = ka_place_select(root, "metadata/" KA_RECORD_PREFIX ":record");
 
-    return found->len ? ka_xml_attribute(g_ptr_array_index(found, 0), "project") : NULL;
+    return found->len ? g_strdup(ka_attribute(g_ptr_array_index(found, 0), "project")) : NULL;
 }
 
 static gboolean

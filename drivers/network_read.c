@@ -92,7 +92,7 @@ xmlNode *
 ka_network_unfinished(const KaDocument *document)
 {
     xmlNode *root = xmlDocGetRootElement(document->xml);
-    xmlNode *metadata = ka_xml_child(root, "metadata");
+    xmlNode *metadata = ka_element_child(root, "metadata");
 
     for (xmlNode *node = metadata ? metadata->children : NULL; node; node = node->next) {
         if (node->type == XML_ELEMENT_NODE && node->ns &&
@@ -105,7 +105,7 @@ ka_network_unfinished(const KaDocument *document)
 void
 ka_network_mark(KaDocument *document, gboolean unfinished)
 {
-    xmlNode *metadata = ka_xml_child(xmlDocGetRootElement(document->xml), "metadata");
+    xmlNode *metadata = ka_element_child(xmlDocGetRootElement(document->xml), "metadata");
     xmlNode *node = ka_network_unfinished(document);
 
     if (node) {
@@ -190,7 +190,7 @@ add_residual(const KaDocument *document, const char *name, KaTree *tree, GError 
 static void
 drop_record(xmlNode *root)
 {
-    xmlNode *metadata = ka_xml_child(root, "metadata");
+    xmlNode *metadata = ka_element_child(root, "metadata");
     g_autoptr(GPtrArray) records = ka_place_select(root, "metadata/" KA_RECORD_PREFIX ":record");
 
     for (guint i = 0; i < records->len; i++) {

@@ -81,11 +81,11 @@ update_section(
 static xmlNode *
 same_address(xmlNode *root, xmlNode *ip)
 {
-    g_autofree char *address = ka_xml_attribute(ip, "address");
+    g_autofree char *address = g_strdup(ka_attribute(ip, "address"));
     g_autoptr(GPtrArray) all = ka_place_select(root, "ip");
 
     for (guint i = 0; i < all->len; i++) {
-        g_autofree char *other = ka_xml_attribute(g_ptr_array_index(all, i), "address");
+        g_autofree char *other = g_strdup(ka_attribute(g_ptr_array_index(all, i), "address"));
         if (g_strcmp0(address, other) == 0)
             return g_ptr_array_index(all, i);
     }

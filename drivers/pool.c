@@ -73,9 +73,9 @@ void
 ka_pool_normalise(KaDocument *document, const char *type, gboolean active, gboolean autostart)
 {
     xmlNode *root = xmlDocGetRootElement(document->xml);
-    xmlNode *source = ka_xml_child(root, "source");
+    xmlNode *source = ka_element_child(root, "source");
 
-    ka_xml_settle_mode(ka_xml_child(root, "target"));
+    ka_xml_settle_mode(ka_element_child(root, "target"));
     ka_xml_drop(root, "capacity");
     ka_xml_drop(root, "allocation");
     ka_xml_drop(root, "available");
@@ -101,7 +101,7 @@ ka_pool_text(const KaDocument *document)
     xmlUnsetProp(root, (const xmlChar *)"ka-state");
     xmlUnsetProp(root, (const xmlChar *)"ka-autostart");
     for (gsize i = 0; i < G_N_ELEMENTS(several); i++)
-        rename_below(ka_xml_child(root, "source"), several[i].normal, several[i].element);
+        rename_below(ka_element_child(root, "source"), several[i].normal, several[i].element);
     text = ka_document_format(&copy);
     xmlFreeDoc(copy.xml);
     return text;

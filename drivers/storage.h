@@ -1,17 +1,16 @@
 #pragma once
 #include "drivers/document.h"
+#include "drivers/element.h"
 #include "drivers/link.h"
 
 /* What the files about pools and volumes share. */
 
 #define KA_MARKER_SUFFIX ".kvmapply-partial"
 
-/* xml.c: libxml2 with GLib's strings. */
-xmlNode *ka_xml_child(const xmlNode *parent, const char *name);
+/* xml.c */
 /* Every child of that name. */
 void ka_xml_drop(xmlNode *parent, const char *name);
-/* NULL: node is NULL or has none. Caller frees. */
-char *ka_xml_attribute(const xmlNode *node, const char *name);
+/* An element's text; NULL: node is NULL. Caller frees. */
 char *ka_xml_text(const xmlNode *node);
 /* libvirt writes modes below 0100 with fewer digits than others: four, whatever they are. */
 void ka_xml_settle_mode(const xmlNode *target);

@@ -88,15 +88,15 @@ static char *
 source_path(KaHost *host, const xmlNode *source)
 {
     static const char *const names[] = {"file", "dev", "dir", "name"};
-    g_autofree char *pool = ka_xml_attribute(source, "pool");
-    g_autofree char *name = ka_xml_attribute(source, "volume");
+    g_autofree char *pool = g_strdup(ka_attribute(source, "pool"));
+    g_autofree char *name = g_strdup(ka_attribute(source, "volume"));
 
     if (pool && name) {
         g_autoptr(KaVolume) volume = ka_link_volume(host, pool, name);
         return volume ? g_strdup(volume->path) : NULL;
     }
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        char *path = ka_xml_attribute(source, names[i]);
+        char *path = g_strdup(ka_attribute(source, names[i]));
         if (path)
             return path;
     }
@@ -115,7 +115,8 @@ read_element(Reading *reading, const xmlNode *node, const Guest *guest)
         path = ka_xml_text(node);
     if (path && *path) {
         gboolean own = xmlStrEqual(node->parent->name, (const xmlChar *)"disk");
-        char *device = own ? ka_xml_attribute(ka_xml_child(node->parent, "target"), "dev") : NULL;
+        char *device =
+            own ? g_strdup(ka_attribute(ka_element_child(node->parent, "target"), "dev")) : NULL;
         add_guest(reading, path, guest, device);
     }
     for (const xmlNode *child = node->children; child; child = child->next) {
@@ -129,7 +130,7 @@ static char *
 project_of(xmlDoc *document)
 {
     const KaDocument of = {.xml = document};
-    g_autofree char *uuid = ka_xml_text(ka_xml_child(xmlDocGetRootElement(document), "uuid"));
+    g_autofree char *uuid = ka_xml_text(ka_element_child(xmlDocGetRootElement(document), "uuid"));
     g_autoptr(KaRecord) record = ka_record_read(&of, uuid);
 
     return record ? g_strdup(record->project) : NULL;
@@ -189,8 +190,8 @@ read_volume(gpointer item, gpointer data, GError **error)
     (void)error; /* a volume that has gone, or can't be read, names nothing */
     free(text);
     if (document)
-        backing = ka_xml_text(
-            ka_xml_child(ka_xml_child(xmlDocGetRootElement(document), "backingStore"), "path"));
+        backing = ka_xml_text(ka_element_child(
+            ka_element_child(xmlDocGetRootElement(document), "backingStore"), "path"));
     if (backing == NULL)
         return TRUE;
     user = g_new0(KaUser, 1);

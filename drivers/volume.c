@@ -17,7 +17,6 @@ volume_copy(const KaVolume *volume)
     copy->name = g_strdup(volume->name);
     copy->pool = g_strdup(volume->pool);
     copy->path = g_strdup(volume->path);
-    copy->backing = g_strdup(volume->backing);
     if (volume->handle && virStorageVolRef(volume->handle) == 0)
         copy->handle = volume->handle;
     return copy;
@@ -95,47 +94,6 @@ ka_link_volume_at(KaHost *host, const char *path)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
 
     return volume_copy(g_hash_table_lookup(link->volumes_by_path, path));
-}
-
-/* What libvirt says of it now; "": none. */
-static char *
-read_backing(virStorageVolPtr handle)
-{
-    char *text = virStorageVolGetXMLDesc(handle, 0);
-    g_autoptr(xmlDoc) document = text ? ka_xml_parse(text) : NULL;
-    const xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
-    char *path = ka_xml_text(ka_xml_child(ka_xml_child(root, "backingStore"), "path"));
-
-    free(text);
-    return path ? path : g_strdup("");
-}
-
-char *
-ka_link_backing(KaHost *host, const char *path)
-{
-    KaLink *link = ka_link(host);
-    virStorageVolPtr handle = NULL;
-    g_autofree char *backing = NULL;
-    KaVolume *volume = NULL;
-
-    g_mutex_lock(&link->lock);
-    volume = g_hash_table_lookup(link->volumes_by_path, path);
-    backing = volume ? g_strdup(volume->backing) : NULL;
-    if (volume && backing == NULL && volume->handle) {
-        handle = volume->handle;
-        virStorageVolRef(handle);
-    }
-    g_mutex_unlock(&link->lock);
-    if (handle) {
-        backing = read_backing(handle);
-        virStorageVolFree(handle);
-        g_mutex_lock(&link->lock);
-        volume = g_hash_table_lookup(link->volumes_by_path, path);
-        if (volume && volume->backing == NULL)
-            volume->backing = g_strdup(backing);
-        g_mutex_unlock(&link->lock);
-    }
-    return backing && *backing ? g_steal_pointer(&backing) : NULL;
 }
 
 char *

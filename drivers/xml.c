@@ -2,35 +2,13 @@
 
 #include <libxml/parser.h>
 
-xmlNode *
-ka_xml_child(const xmlNode *parent, const char *name)
-{
-    for (xmlNode *node = parent ? parent->children : NULL; node; node = node->next) {
-        if (node->type == XML_ELEMENT_NODE && xmlStrEqual(node->name, (const xmlChar *)name))
-            return node;
-    }
-    return NULL;
-}
-
 void
 ka_xml_drop(xmlNode *parent, const char *name)
 {
     xmlNode *node = NULL;
 
-    while ((node = ka_xml_child(parent, name))) {
-        xmlUnlinkNode(node);
-        xmlFreeNode(node);
-    }
-}
-
-char *
-ka_xml_attribute(const xmlNode *node, const char *name)
-{
-    xmlChar *value = node ? xmlGetProp(node, (const xmlChar *)name) : NULL;
-    char *copy = g_strdup((const char *)value);
-
-    xmlFree(value);
-    return copy;
+    while ((node = ka_element_child(parent, name)))
+        ka_element_drop(node);
 }
 
 char *
@@ -54,7 +32,7 @@ ka_xml_parse(const char *text)
 void
 ka_xml_settle_mode(const xmlNode *target)
 {
-    xmlNode *mode = ka_xml_child(ka_xml_child(target, "permissions"), "mode");
+    xmlNode *mode = ka_element_child(ka_element_child(target, "permissions"), "mode");
     g_autofree char *text = ka_xml_text(mode);
     g_autofree char *settled =
         text ? g_strdup_printf("%04o", (guint)g_ascii_strtoull(text, NULL, 8)) : NULL;

@@ -430,7 +430,7 @@ normal_form_without_forward_is_isolated(void **data)
     g_autofree char *mode = ka_document_get(document, "forward.mode");
     assert_string_equal(mode, "none");
     ka_network_denormalise(document->xml);
-    assert_null(ka_xml_child(xmlDocGetRootElement(document->xml), "forward"));
+    assert_null(ka_element_child(xmlDocGetRootElement(document->xml), "forward"));
 }
 
 /* --- the driver --- */

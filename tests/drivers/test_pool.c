@@ -16,8 +16,9 @@ round_trip(const char *name)
     assert_true(g_file_get_contents(path, &text, NULL, NULL));
     g_autoptr(KaDocument) document = ka_document_parse(ka_kind_rows(kind), text, &error);
     assert_non_null(document);
-    g_autofree char *type = ka_xml_attribute(xmlDocGetRootElement(document->xml), "type");
-    g_autofree char *pool = ka_xml_text(ka_xml_child(xmlDocGetRootElement(document->xml), "name"));
+    g_autofree char *type = g_strdup(ka_attribute(xmlDocGetRootElement(document->xml), "type"));
+    g_autofree char *pool =
+        ka_xml_text(ka_element_child(xmlDocGetRootElement(document->xml), "name"));
     g_autoptr(KaDocument) before = ka_document_parse(ka_kind_rows(kind), text, NULL);
     ka_pool_normalise(document, type, FALSE, FALSE);
     g_autoptr(KaTree) tree = ka_document_read(document, NULL, NULL, &error);
