@@ -31,7 +31,7 @@ cat >foreign.xml <<XML
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>foreign</name>
 <memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type machine='q35'>hvm</type><bios rebootTimeout='7'/></os>
 <features><acpi/><apic/></features><cputune><period>100000</period></cputune>
-<devices><watchdog model='i6300esb' action='reset'/><input type='keyboard' bus='ps2'/>
+<devices><watchdog model='i6300esb' action='reset'/><input type='tablet' bus='usb'/>
 <panic model='isa'/></devices>
 <qemu:commandline><qemu:env name='A' value='b'/></qemu:commandline></domain>
 XML
@@ -42,6 +42,8 @@ dump() { # FOLDER: every object's definition
     for guest in web foreign; do v dumpxml --inactive "$guest" >"$1/guest-$guest.xml"; done
     v net-dumpxml --inactive lan >"$1/network-lan.xml"
     v pool-dumpxml --inactive fast >"$1/pool-fast.xml"
+    # How full the file system is is no definition.
+    sed -i '/<allocation\|<available/d' "$1/pool-fast.xml"
     # Records are of the project that made them.
     sed -i '/<metadata>/,/<\/metadata>/d' "$1"/*.xml
 }
