@@ -81,12 +81,12 @@ cat >other.xml <<XML
 <target dev='vda' bus='virtio'/></disk></devices></domain>
 XML
 v define other.xml
-# A volume that no guest of the project has is nobody's: it wants the word adopt, too.
-ka 3 delete --yes --allow delete --target disk/cut m.yaml more.yaml cut.yaml
 ka 1 delete --yes --allow delete,adopt=disk/cut --target disk/cut m.yaml more.yaml cut.yaml
 says "others"
 cmp pool/cut image.raw
 v undefine others
+# A volume that no guest of the project has is nobody's: it wants the word adopt, too.
+ka 3 delete --yes --allow delete --target disk/base m.yaml more.yaml cut.yaml
 ka 1 delete --yes --allow delete,adopt=disk/base --target disk/base m.yaml more.yaml cut.yaml
 [ -e pool/base ] || die "the base was removed under its clone"
 
