@@ -62,7 +62,9 @@ denormalise_vcpus(xmlNode *root)
         set_number(root, "vcpu", current);
         ka_attribute_set(ka_element_child(root, "vcpu"), "current", NULL);
     }
-    if (vcpus && !vcpus_are_derived(vcpus, current))
+    guint64 enabled = 0;
+    ka_for_children(state, vcpus, "vcpu") enabled += ka_attribute_is(state, "enabled", "yes");
+    if (vcpus && enabled != current)
         ka_element_drop(vcpus);
 }
 
@@ -127,7 +129,9 @@ denormalise_cpu(xmlNode *root)
         return;
     }
     ka_attribute_set(cpu, "match", NULL);
-    ka_element_drop(ka_element_child(cpu, "model"));
+    g_autofree char *model = ka_place_get(root, "cpu/model", FALSE);
+    if (model && *model)
+        ka_element_drop(ka_element_child(cpu, "model"));
     if (g_str_equal(mode, "host-model"))
         ka_attribute_set(cpu, "migratable", NULL);
     else
@@ -181,8 +185,13 @@ normalise_consoles(xmlNode *devices)
             *console = ka_element_child(devices, "console");
     xmlNode *target = ka_element_child(console, "target");
 
-    if (serial && target && ka_attribute_is(target, "type", "serial") &&
-        ka_attribute_is(target, "port", "0"))
+    xmlNode *port = ka_element_child(serial, "target");
+
+    /* Beside other consoles, or to another kind of port, libvirt doesn't make it by itself. */
+    if (port && target && ka_attribute_is(target, "type", "serial") &&
+        ka_attribute_is(target, "port", "0") && !ka_element_next(console->next, "console") &&
+        !ka_attribute_is(port, "type", "pci-serial") &&
+        !ka_attribute_is(port, "type", "usb-serial"))
         ka_element_drop(console);
 }
 

@@ -144,6 +144,21 @@ has_alias(const GArray *ids, xmlNode *element)
     return name && g_str_has_prefix(name, first->prefix);
 }
 
+/* Of twins that are paired by the same value, the next that nobody claims yet; 0: none. */
+static guint
+next_twin(const Binding *binding, const Id *id, const KaField *paired, const char *text, guint e)
+{
+    for (; e < binding->elements->len; e++) {
+        xmlNode *element = binding->elements->pdata[e];
+        g_autofree char *value = element && !has_alias(binding->ids, element)
+                                     ? id_read(id, binding->rows, paired, element, e)
+                                     : NULL;
+        if (value && g_str_equal(value, text))
+            return e + 1;
+    }
+    return 0;
+}
+
 /* By a table, as a network may have thousands of leases. */
 static void
 bind_by_id(Binding *binding, const Id *id)
@@ -166,6 +181,8 @@ bind_by_id(Binding *binding, const Id *id)
         const KaNode *value = paired ? ka_node_get(item->want, paired->segment) : NULL;
         const char *text = paired ? (value ? value->text : NULL) : item->key;
         guint e = text ? GPOINTER_TO_UINT(g_hash_table_lookup(found, text)) : 0;
+        if (e && paired && !item->element && !binding->elements->pdata[e - 1])
+            e = next_twin(binding, id, paired->row, text, e);
         if (item->element || !e || !binding->elements->pdata[e - 1])
             continue;
         item->element = binding->elements->pdata[e - 1];

@@ -181,7 +181,7 @@ complete_disk(const Completion *completion, KaNode *item)
     else if (!ka_node_get(item, "bus") && !has_xml(completion, "disks", item->key))
         error_at(completion, item,
                  "disks.%s: expected a target such as vda, sda, hda or fda, or a 'bus'", item->key);
-    if (n_sources)
+    if (n_sources && !ka_node_get(item, "volume"))
         add_fresh_below(completion, "disks", item, "format", disk_format(completion, item));
 }
 
