@@ -286,8 +286,6 @@ complete_platform(const Completion *completion)
         add_fresh(completion, "features.acpi", NULL);
         add_fresh(completion, "features.apic", NULL);
     }
-    if (g_strcmp0(ka_node_text(node, "firmware.secure-boot"), "yes") == 0)
-        add_fresh(completion, "features.smm", "on");
     if (!ka_node_get(node, "serial"))
         add_fresh(completion, "serial.0.type", "pty");
     if (!is_map(graphics) || !graphics->first)
