@@ -131,7 +131,8 @@ denormalise_cpu(xmlNode *root)
     ka_attribute_set(cpu, "match", NULL);
     g_autofree char *model = ka_place_get(root, "cpu/model", FALSE);
     if (model && *model)
-        ka_element_drop(ka_element_child(cpu, "model"));
+        if (!ka_attribute(ka_element_child(cpu, "model"), "vendor_id"))
+            ka_element_drop(ka_element_child(cpu, "model"));
     if (g_str_equal(mode, "host-model"))
         ka_attribute_set(cpu, "migratable", NULL);
     else
@@ -164,7 +165,11 @@ denormalise_graphics(xmlNode *graphics)
     if (g_ascii_strtoll(ka_attribute(graphics, "port") ? ka_attribute(graphics, "port") : "", NULL,
                         10) > 0)
         ka_attribute_set(graphics, "autoport", "no");
-    if (listen && ka_attribute(graphics, "listen") && ka_attribute_is(listen, "type", "address"))
+    if (!listen || !ka_attribute(graphics, "listen") || !ka_attribute_is(listen, "type", "address"))
+        return;
+    if (ka_element_next(listen->next, "listen"))
+        ka_attribute_set(listen, "address", ka_attribute(graphics, "listen"));
+    else
         ka_element_drop(listen);
 }
 
@@ -177,22 +182,36 @@ is_implicit_input(const xmlNode *input)
            !ka_element_child(input, "address") && !ka_element_child(input, "driver");
 }
 
-/* The first console is the first serial port once more. */
+/* The first console is the first serial port once more: it follows from it. */
 static void
 normalise_consoles(xmlNode *devices)
 {
-    xmlNode *serial = ka_element_child(devices, "serial"),
-            *console = ka_element_child(devices, "console");
+    xmlNode *serial = ka_element_child(devices, "serial");
+    xmlNode *console = ka_element_child(devices, "console");
     xmlNode *target = ka_element_child(console, "target");
 
-    xmlNode *port = ka_element_child(serial, "target");
-
-    /* Beside other consoles, or to another kind of port, libvirt doesn't make it by itself. */
-    if (port && target && ka_attribute_is(target, "type", "serial") &&
-        ka_attribute_is(target, "port", "0") && !ka_element_next(console->next, "console") &&
-        !ka_attribute_is(port, "type", "pci-serial") &&
-        !ka_attribute_is(port, "type", "usb-serial"))
+    if (serial && ka_attribute_is(target, "type", "serial") && ka_attribute_is(target, "port", "0"))
         ka_element_drop(console);
+}
+
+/* Beside other consoles it is said, since libvirt numbers them by their places; where one of them
+ * is the first, the serial port is none. */
+static void
+denormalise_consoles(xmlNode *devices)
+{
+    xmlNode *serial = ka_element_child(devices, "serial");
+    xmlNode *first = ka_element_child(devices, "console");
+
+    if (!serial || !first || ka_attribute_is(ka_element_child(first, "target"), "port", "0"))
+        return;
+    xmlNode *twin = xmlAddPrevSibling(first, xmlDocCopyNode(serial, devices->doc, 1));
+    xmlNodeSetName(twin, (const xmlChar *)"console");
+    ka_element_drop(ka_element_child(twin, "target"));
+    ka_element_drop(ka_element_child(twin, "alias"));
+    ka_element_drop(ka_element_child(twin, "address"));
+    xmlNode *target = ka_element_add(twin, "target");
+    ka_attribute_set(target, "type", "serial");
+    ka_attribute_set(target, "port", "0");
 }
 
 static void
@@ -204,6 +223,20 @@ name_controller(xmlNode *controller)
         return;
     g_autofree char *name = g_strdup_printf("%s-%s", type, index ? index : "0");
     ka_attribute_set(controller, "ka-name", name);
+}
+
+/* The first channel of the guest agent's name. */
+static gboolean
+is_agent(const xmlNode *channel)
+{
+    ka_for_children(first, channel->parent, "channel")
+    {
+        const xmlNode *target = ka_element_child(first, "target");
+        if (ka_attribute_is(first, "type", "unix") && ka_attribute_is(target, "type", "virtio") &&
+            ka_attribute_is(target, "name", "org.qemu.guest_agent.0"))
+            return first == channel;
+    }
+    return FALSE;
 }
 
 static void
@@ -218,8 +251,7 @@ normalise_device(xmlNode *device)
     } else if (ka_element_is(device, "interface") && ka_attribute_is(device, "type", "user")) {
         ka_attribute_set(device, "ka-user", "yes");
     } else if (ka_element_is(device, "channel")) {
-        xmlNode *target = ka_element_child(device, "target");
-        if (!target || !ka_attribute_is(target, "name", "org.qemu.guest_agent.0"))
+        if (!is_agent(device))
             ka_attribute_set(device, "ka-other", "yes");
     } else if (ka_element_is(device, "input") && !is_implicit_input(device)) {
         ka_attribute_set(device, "ka-other", "yes");
@@ -557,6 +589,7 @@ ka_guest_denormalise(KaDocument *document, const KaGuestForm *form, GError **err
         return TRUE;
     if (!ka_guest_disks_denormalise(devices, form, error))
         return FALSE;
+    denormalise_consoles(devices);
     ka_for_children(device, devices, NULL) denormalise_device(device);
     while (has_boot_order(devices) && ka_element_child(ka_element_child(root, "os"), "boot"))
         ka_element_drop(ka_element_child(ka_element_child(root, "os"), "boot"));

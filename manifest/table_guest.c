@@ -42,7 +42,6 @@ KA_ENUM(rng_backend, "random", "egd", "builtin");
 KA_ENUM(file_access, "passthrough", "mapped", "squash");
 KA_ENUM(guest_state, "running", "paused", "off");
 
-
 /* "q35" is whatever version of it the host has: libvirt expands it when it defines. */
 static gboolean
 machine_equal(const KaCodec *codec, const char *a, const char *b)
@@ -152,6 +151,11 @@ static const KaCodec usb = {.name = "usb-address",
                             .json_type = "string",
                             .pattern = "^[0-9]+:[0-9.]+$"};
 
+static const KaCodec channel_port = {.name = "channel-port",
+                                     .expected = "a virtio-serial port such as 0:0:1",
+                                     .json_type = "string",
+                                     .pattern = "^[0-9]+:[0-9]+:[0-9]+$"};
+
 static const KaCodec limit = {
     .name = "limit", .expected = "a whole number", .json_type = "integer", .pattern = "^[0-9]+$"};
 
@@ -251,7 +255,7 @@ static const KaField fields[] = {
                                                                                      .brief = "cpuset",
                                                                                      .way = KA_LIVE,
                                                                                      .doc = "a vcpu",
-                                                                                     .name = &ka_uint        },
+                                                                                     .name = &ka_uint          },
     LEAF("vcpus.pin.*.cpuset", ka_cpuset, "@cpuset", KA_LIVE, "host CPUs such as 0-3,^2"),
     LEAF("vcpus.emulator-pin",
          ka_cpuset,
@@ -450,12 +454,12 @@ static const KaField fields[] = {
 
     BRANCH("disks", NULL, NULL, KA_LIVE, "disks by target: vda is on virtio, sda on scsi or sata"),
     {.key = "disks.*",
-     .codec = &ka_map,
-     .at = "devices/disk",
-     .id = "target/@dev",
-     .way = KA_LIVE,
-     .doc = "a disk",
-     .name = &ka_device},
+                                                                                     .codec = &ka_map,
+                                                                                     .at = "devices/disk",
+                                                                                     .id = "target/@dev",
+                                                                                     .way = KA_LIVE,
+                                                                                     .doc = "a disk",
+                                                                                     .name = &ka_device      },
     LEAF("disks.*.as", disk_as, "@device", KA_BOOT, "disk, cdrom, floppy or lun; default: disk"),
     LEAF("disks.*.disk",
          ka_disk_name,
@@ -683,12 +687,17 @@ static const KaField fields[] = {
     BRANCH("channels", NULL, NULL, KA_LIVE, "other channels into the guest, by name"),
     ITEMS("channels.*",
           "devices/channel[@ka-other='yes']",
-          "target/@name",
+          "target/@name|#",
           "type",
           KA_LIVE,
           "a channel"),
     LEAF("channels.*.type", ka_word, "@type", KA_BOOT, "unix, spicevmc, spiceport, pty, …"),
     FRESH("channels.*.target", ka_word, "target/@type", "virtio", KA_BOOT, "default: virtio"),
+    LEAF("channels.*.port",
+         channel_port,
+         "address[@type='virtio-serial']/@controller ':' address/@bus ':' address/@port",
+         KA_ONCE,
+         "controller:bus:port on virtio-serial; default: libvirt chooses"),
     CHARACTER("channels.*", KA_BOOT),
 
     BRANCH("rng", "devices/rng", "backend", KA_LIVE, "source of entropy; default: /dev/urandom"),
