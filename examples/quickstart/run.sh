@@ -91,6 +91,16 @@ wait_for_boot() {
     echo "its console says READY"
 }
 
+# Its balloon and new vcpus take the guest some seconds; a plan says so until then.
+wait_for_guest() {
+    tries=60
+    while "$build/cmd/kvmapply" -q -c "$uri" plan manifest.yaml | grep -q "not followed yet" && [ $tries -gt 0 ]; do
+        [ $tries -lt 60 ] || echo "waiting for the guest to follow"
+        tries=$((tries - 1))
+        sleep 1
+    done
+}
+
 # Nothing of it may stay, however far it came.
 clean_up() {
     status=$?
@@ -134,6 +144,7 @@ run plan manifest.yaml
 say "do it"
 run apply --yes manifest.yaml
 wait_for_boot
+wait_for_guest
 say "and again: nothing is left to do"
 run plan --detailed-exitcode manifest.yaml
 
@@ -145,6 +156,7 @@ sed -i -e 's/current: 1,/current: 2,/' -e 's/current: 192MiB/current: 160MiB/' \
 diff -U0 before.yaml manifest.yaml | sed 1,2d || true
 run plan manifest.yaml
 run apply --yes manifest.yaml
+wait_for_guest
 virsh -c "$uri" domblklist $name
 run plan --detailed-exitcode manifest.yaml
 
