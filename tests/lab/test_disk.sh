@@ -85,14 +85,9 @@ ka 1 delete --yes --allow delete,adopt=disk/cut --target disk/cut m.yaml more.ya
 says "others"
 cmp pool/cut image.raw
 v undefine others
-<<<<<<< Updated upstream
-# A volume that no guest of the project has is nobody's: it wants the word adopt, too.
-ka 3 delete --yes --allow delete --target disk/base m.yaml more.yaml cut.yaml
-=======
 # A volume that no guest of the project has is nobody's: its removal wants the word adopt, too.
 ka 3 delete --yes --allow delete --target disk/cut m.yaml more.yaml cut.yaml
 says adopt=disk/cut
->>>>>>> Stashed changes
 ka 1 delete --yes --allow delete,adopt=disk/base --target disk/base m.yaml more.yaml cut.yaml
 [ -e pool/base ] || die "the base was removed under its clone"
 
