@@ -187,7 +187,7 @@ document_read_of_everything_names_what_has_no_name(void **state)
                 "nics:\n  lan:\n    network: lan\n    mac: \"52:54:00:00:00:01\"\n"
                 "  nic1:\n    bridge: br0\n    mac: \"52:54:00:00:00:02\"\n"
                 "inputs:\n  \"0\":\n    type: tablet\n  \"1\":\n    type: mouse\n"
-                "password: xyz\n");
+                "password: {env: PASSWORD}\n");
 }
 
 static void
