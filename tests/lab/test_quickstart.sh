@@ -8,7 +8,7 @@ KA_BUILD=$(cd "$(dirname "$KA_BINARY")/.." && pwd)
 export KA_BUILD
 timeout 400 sh "$here/../../examples/quickstart/run.sh" >out 2>err || die "it failed"
 says "5 to create" "its console says READY" "vcpus.current 1 → 2" "+ disks.vdb" "5 to delete"
-is 2 grep -c "nothing to do, 5 as declared\$" out
+is 2 grep -cx "nothing to do, 5 as declared" out
 
 step "and leaves nothing behind"
 [ ! -e /var/tmp/kvmapply-quickstart ] || die "its folder is still there"
