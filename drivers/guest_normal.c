@@ -190,7 +190,14 @@ normalise_consoles(xmlNode *devices)
     xmlNode *console = ka_element_child(devices, "console");
     xmlNode *target = ka_element_child(console, "target");
 
-    if (serial && ka_attribute_is(target, "type", "serial") && ka_attribute_is(target, "port", "0"))
+    xmlNode *port = ka_element_child(serial, "target");
+
+    /* To these kinds of port libvirt makes no console by itself. */
+    if (!target || !port || ka_attribute_is(port, "type", "pci-serial") ||
+        ka_attribute_is(port, "type", "usb-serial"))
+        return;
+    if (ka_attribute_is(target, "type", "serial") &&
+        g_strcmp0(ka_attribute(target, "port"), ka_attribute(port, "port")) == 0)
         ka_element_drop(console);
 }
 
@@ -202,7 +209,7 @@ denormalise_consoles(xmlNode *devices)
     xmlNode *serial = ka_element_child(devices, "serial");
     xmlNode *first = ka_element_child(devices, "console");
 
-    if (!serial || !first || ka_attribute_is(ka_element_child(first, "target"), "port", "0"))
+    if (!serial || !first || ka_attribute_is(ka_element_child(first, "target"), "type", "serial"))
         return;
     xmlNode *twin = xmlAddPrevSibling(first, xmlDocCopyNode(serial, devices->doc, 1));
     xmlNodeSetName(twin, (const xmlChar *)"console");
@@ -210,8 +217,9 @@ denormalise_consoles(xmlNode *devices)
     ka_element_drop(ka_element_child(twin, "alias"));
     ka_element_drop(ka_element_child(twin, "address"));
     xmlNode *target = ka_element_add(twin, "target");
+    const char *port = ka_attribute(ka_element_child(serial, "target"), "port");
     ka_attribute_set(target, "type", "serial");
-    ka_attribute_set(target, "port", "0");
+    ka_attribute_set(target, "port", port ? port : "0");
 }
 
 static void
