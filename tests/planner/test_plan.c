@@ -50,6 +50,7 @@ static void
 connect_host(KaHost *host, guint timeout_seconds)
 {
     (void)timeout_seconds;
+    host->memory_kib = 1024 * 1024;
     if (g_strcmp0(down, host->name) == 0)
         host->error = g_error_new(KA_HOST_ERROR, KA_HOST_ERROR_UNREACHABLE, "no route");
 }
@@ -342,6 +343,33 @@ plan_unknown_object_is_neither_created_nor_changed(void **state)
     assert_true(made->failed);
 }
 
+static guint
+warnings_with_reserve(Fixture *f, const char *reserve)
+{
+    g_autofree char *yaml =
+        g_strdup_printf("hosts: {here: {uri: 'test:///a', reserve-memory: %s}}\n"
+                        "guests:\n"
+                        "  a: {vcpus: 1, memory: 512MiB}\n"
+                        "  b: {vcpus: 1, memory: {current: 64MiB, maximum: 256MiB}}\n"
+                        "  idle: {vcpus: 1, memory: 8GiB, state: off}\n",
+                        reserve);
+    g_autoptr(KaPlan) made = plan(f, yaml, NULL, 0);
+    const KaHostPlan *host = g_ptr_array_index(made->hosts, 0);
+    return host->host->warnings->len;
+}
+
+static void
+plan_more_memory_than_the_host_has_without_its_reserve_is_a_warning(void **state)
+{
+    assert_int_equal(warnings_with_reserve(*state, "257MiB"), 1);
+}
+
+static void
+plan_memory_that_leaves_the_reserve_is_no_warning(void **state)
+{
+    assert_int_equal(warnings_with_reserve(*state, "256MiB"), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -365,6 +393,8 @@ main(void)
         CASE(plan_target_leaves_the_others_alone),
         CASE(plan_target_that_names_nothing_is_an_error),
         CASE(plan_digest_follows_what_is_done),
+        CASE(plan_more_memory_than_the_host_has_without_its_reserve_is_a_warning),
+        CASE(plan_memory_that_leaves_the_reserve_is_no_warning),
         CASE(plan_unknown_object_is_neither_created_nor_changed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
