@@ -89,6 +89,8 @@ hold)
     exec sleep infinity
     ;;
 init)
+    # The outer side looks whether it sees this.
+    mount -t tmpfs tmpfs "$folder/probe"
     say_pid
     # The outer side plugs the cable first.
     while [ ! -e "$folder/go" ]; do sleep 0.05; done

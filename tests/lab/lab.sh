@@ -42,7 +42,8 @@ pid_of() {
 enter() { # NAME CMD…
     inside=$(pid_of "$1")
     shift
-    exec nsenter -t "$inside" -m -n -p -u -- "$@"
+    # With its root, too: in a chroot it is not that of the mount namespace.
+    exec nsenter -t "$inside" -m -n -p -u -r -w -- "$@"
 }
 
 # wait_for SECONDS CMD…
@@ -157,8 +158,16 @@ start() {
         [ "${2-}" != --ssh ] || free_number >"$folder/number"
         [ "${2-}" != --ssh ] || ssh_keys "$folder"
     ) 9>"$root/.lock"
-    launch "$folder" -m -n -u -p --fork --kill-child --propagation private \
+    # In a plain chroot / is no mount, so that it can't be made private: then it must be so already.
+    propagation=private
+    unshare -m --propagation private true 2>/dev/null || propagation=unchanged
+    mkdir "$folder/probe"
+    launch "$folder" -m -n -u -p --fork --kill-child --propagation $propagation \
         sh "$here/inside.sh" init "$folder" "$name"
+    if grep -qF " $folder/probe " /proc/self/mounts; then
+        umount "$folder/probe"
+        die "mounts of this chroot are shared with the machine: bind its folder to itself, privately"
+    fi
     if [ -e "$folder/number" ]; then
         (
             flock 9

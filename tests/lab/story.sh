@@ -4,7 +4,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 [ "$(id -u)" = 0 ] || { echo "SKIP: a lab needs root" && exit 77; }
-unshare -m -n -p --fork true 2>/dev/null || { echo "SKIP: no namespaces here" && exit 77; }
+unshare -m -n -p --propagation unchanged --fork true 2>/dev/null || { echo "SKIP: no namespaces here" && exit 77; }
 
 story=$(basename "$0" .sh)
 story=${story#test_}
