@@ -174,7 +174,10 @@ assess_change(KaHost *host, KaAction *action, GError **error)
 
     add_first_start(action);
     for (guint i = 0; i < n_changes; i++) {
-        const KaChange *change = g_ptr_array_index(action->changes, i);
+        KaChange *change = g_ptr_array_index(action->changes, i);
+        /* A state that is no longer declared is left as it is. */
+        if (g_str_equal(change->path, "state") && change->released)
+            change->to = change->from;
         if (is_source(change->row))
             follow_format(action, change);
     }

@@ -78,7 +78,7 @@ shut_down(virDomainPtr domain, KaAction *action, const KaProgress *progress, GEr
         if (now - begin >= timeout_us) {
             g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_TIMEOUT,
                         "guest '%s' didn't shut down within %u s: it is left running; shut it down "
-                        "from the inside, or wait longer with --timeout",
+                        "from the inside, or wait longer with --shutdown-timeout",
                         action->name, progress->timeout_seconds);
             return FALSE;
         }
