@@ -140,5 +140,6 @@ ka 0 delete --yes --allow delete n.yaml
 ka 1 delete --yes --allow delete m.yaml
 says "volume 'root.snap' needs it as a base"
 v vol-delete root.snap fast >/dev/null
-ka 0 delete --yes --allow delete m.yaml
+# Its guest is gone, and with it the record that said whose the disk is.
+ka 0 delete --yes --allow delete,adopt=disk/root m.yaml
 is "" v list --all --name
