@@ -8,7 +8,8 @@
 #include "drivers/guest.h"
 
 #define DEVICES(text)                                                                              \
-    "<domain type='qemu'><os><type arch='x86_64'>hvm</type></os><vcpu current='1'>4</vcpu>"        \
+    "<domain type='qemu'><os><type arch='x86_64'>hvm</type></os><clock offset='utc'/><vcpu "       \
+    "current='1'>4</vcpu>"                                                                         \
     "<currentMemory unit='KiB'>1024</currentMemory><memory unit='KiB'>2048</memory><devices>" text \
     "</devices></domain>"
 
