@@ -157,18 +157,52 @@ choose_all(const Collection *collection, const char *const *addresses, GError **
     return g_steal_pointer(&chosen);
 }
 
+static gboolean
+is_exported(const KaActual *actual, GHashTable *chosen)
+{
+    return actual->config && actual->config->root &&
+           (!chosen || g_hash_table_contains(chosen, actual));
+}
+
+/* A manifest is of one project: that of what is exported, if it is one's. */
+static void
+add_project(const Collection *collection, GHashTable *chosen, KaTree *tree, KaHost *host)
+{
+    const char *project = NULL;
+
+    for (gsize k = 0; k < ka_n_kinds; k++) {
+        for (guint i = 0; i < collection->actuals[k]->len; i++) {
+            const KaActual *actual = g_ptr_array_index(collection->actuals[k], i);
+            if (!actual->record || !is_exported(actual, chosen))
+                continue;
+            if (project && !g_str_equal(project, actual->record->project)) {
+                g_ptr_array_add(
+                    host->warnings,
+                    g_strdup_printf("what is exported belongs to several projects, '%s' "
+                                    "and '%s' among them: a manifest is of one, so export "
+                                    "by KIND/NAME",
+                                    project, actual->record->project));
+                return;
+            }
+            project = actual->record->project;
+        }
+    }
+    if (project)
+        ka_node_append(tree, tree->root, "project", ka_node_new_scalar(tree, project));
+}
+
 static KaTree *
-compose(const Collection *collection, GHashTable *chosen)
+compose(const Collection *collection, GHashTable *chosen, KaHost *host)
 {
     KaTree *tree = ka_tree_new();
 
     tree->root = ka_node_new(tree, KA_NODE_MAP);
+    add_project(collection, chosen, tree, host);
     for (gsize k = 0; k < ka_n_kinds; k++) {
         KaNode *map = ka_node_new(tree, KA_NODE_MAP);
-        for (guint i = 0; collection->actuals[k] && i < collection->actuals[k]->len; i++) {
+        for (guint i = 0; i < collection->actuals[k]->len; i++) {
             const KaActual *actual = g_ptr_array_index(collection->actuals[k], i);
-            if (!actual->config || !actual->config->root ||
-                (chosen && !g_hash_table_contains(chosen, actual)))
+            if (!is_exported(actual, chosen))
                 continue;
             KaNode *node = ka_node_copy(tree, actual->config->root);
             drop_fresh(tree, node, ka_kind_rows(ka_kinds[k]));
@@ -195,7 +229,7 @@ ka_export(const KaDrivers *drivers, KaHost *host, const char *const *addresses, 
     if (ok && addresses && *addresses)
         ok = (chosen = choose_all(&collection, addresses, error)) != NULL;
     if (ok)
-        tree = compose(&collection, chosen);
+        tree = compose(&collection, chosen, host);
     g_mutex_clear(&collection.lock);
     for (gsize k = 0; k < ka_n_kinds; k++)
         g_ptr_array_unref(actuals[k]);
