@@ -65,7 +65,8 @@ append_list(GString *out, const KaNode *node)
     }
 }
 
-/* The child that a bare value stands for, where nothing else is declared. */
+/* The child that a bare value stands for, where nothing else is declared; not a name of another
+ * object, whose key says of what kind it is. */
 static const KaNode *
 only_brief(const KaNode *node)
 {
@@ -74,7 +75,8 @@ only_brief(const KaNode *node)
     for (const KaNode *child = node->first; child && brief; child = child->next) {
         if (child->fresh)
             continue;
-        if (only || child->type != KA_NODE_SCALAR || !g_str_equal(child->key, brief))
+        if (only || child->type != KA_NODE_SCALAR || !g_str_equal(child->key, brief) ||
+            (child->row && child->row->codec->refers))
             return NULL;
         only = child;
     }

@@ -83,6 +83,7 @@ extern const KaCodec ka_octal;    /* file mode, 0755; canonical four digits */
 extern const KaCodec ka_pci; /* 0000:04:00.0; canonical 0x0000:0x04:0x00.0x0 as libvirt holds it */
 extern const KaCodec ka_fragment; /* a fragment of libvirt XML; equal handled by the XML store */
 extern const KaCodec ka_uri;      /* libvirt connection URI */
+extern const KaCodec ka_allowed;  /* a word that lets something happen: see KaWord */
 
 /* Enumerations are declared where they are used:
  * KA_ENUM(cache_mode, "none", "writeback", …) makes `static const KaCodec cache_mode`. */

@@ -27,7 +27,6 @@ KA_ENUM(disk_format,
         "extended");
 KA_ENUM(disk_allocation, "sparse", "full");
 KA_ENUM(disk_encryption, "luks", "qcow", "default");
-KA_ENUM(disk_word, "restart", "disrupt", "delete", "adopt");
 KA_NUMBER(disk_owner, -1, G_MAXINT32);
 
 static const KaCodec volume_name = {.name = "volume-name",
@@ -46,7 +45,7 @@ static const KaField fields[] = {
      .way = KA_NONE,
      .doc = "words that this object needs not be given again on the command line"                           },
     {.key = "allow[]",
-     .codec = &disk_word,
+     .codec = &ka_allowed,
      .way = KA_NONE,
      .doc = "restart, disrupt, delete or adopt"                                                             },
     {.key = "protect",

@@ -8,7 +8,6 @@
  * IPv6, <ka-ip> each of the others. */
 
 KA_ENUM(network_state, "active", "inactive");
-KA_ENUM(network_word, "restart", "disrupt", "delete", "adopt");
 KA_ENUM(forward_mode,
         "none",
         "nat",
@@ -134,7 +133,7 @@ static const KaField fields[] = {
         NULL,
         KA_NONE,
         "words that this object needs not be given again on the command line"),
-    ROW("allow[]", network_word, NULL, KA_NONE, "restart, disrupt, delete or adopt"),
+    ROW("allow[]", ka_allowed, NULL, KA_NONE, "restart, disrupt, delete or adopt"),
     ROW("protect",
         ka_yes_no,
         "@ka-protect",

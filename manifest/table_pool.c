@@ -19,9 +19,7 @@ KA_ENUM(pool_state, "active", "inactive");
 KA_ENUM(auth_type, "chap", "ceph");
 KA_ENUM(adapter_type, "scsi_host", "fc_host");
 KA_ENUM(refresh_allocation, "default", "capacity");
-KA_ENUM(pool_word, "restart", "disrupt", "delete", "adopt");
 KA_NUMBER(pool_owner, -1, G_MAXINT32);
-
 
 static const KaField fields[] = {
     {.key = "host",
@@ -33,7 +31,7 @@ static const KaField fields[] = {
      .way = KA_NONE,
      .doc = "words that this object needs not be given again on the command line"                                   },
     {.key = "allow[]",
-     .codec = &pool_word,
+     .codec = &ka_allowed,
      .way = KA_NONE,
      .doc = "restart, disrupt, delete or adopt"                                                                     },
     {.key = "protect",

@@ -3,6 +3,9 @@
 static const char *const names[] = {"restart", "disrupt", "delete", "adopt"};
 G_STATIC_ASSERT(G_N_ELEMENTS(names) == KA_N_WORDS);
 
+const KaCodec ka_allowed = {
+    .name = "allowed", .values = names, .n_values = KA_N_WORDS, .json_type = "string"};
+
 const char *
 ka_word_name(KaWord word)
 {

@@ -98,10 +98,25 @@ complete_of_what_is_declared_absent_adds_nothing(void **state)
     assert_text(loaded, "inputs.0.type", "tablet");
 }
 
+static void
+guest_with_bare_words_has_their_disk_and_network(void **state)
+{
+    (void)state;
+    g_autoptr(Loaded) loaded =
+        loaded_text("networks: {lan: {}}\n"
+                    "pools: {fast: {type: dir, path: /srv/vm}}\n"
+                    "disks: {root: {pool: fast, size: 1GiB}}\n"
+                    "guests: {web: {memory: 1GiB, disks: {vda: root}, nics: {eth: lan}}}\n");
+    const KaNode *web = loaded_find(loaded, "guest", "web")->node;
+    assert_string_equal(ka_node_text(ka_node_find(web, "disks.vda"), "disk"), "root");
+    assert_string_equal(ka_node_text(ka_node_find(web, "nics.eth"), "network"), "lan");
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(guest_with_bare_words_has_their_disk_and_network),
         cmocka_unit_test(mac_of_a_nic_is_always_the_same),
         cmocka_unit_test(complete_of_disks_follows_names),
         cmocka_unit_test(complete_of_maxima_follows_current_and_topology),

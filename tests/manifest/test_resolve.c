@@ -153,6 +153,15 @@ resolve_reads_protect_and_words(void **state)
     for (guint i = 0; i < KA_N_WORDS; i++)
         assert_int_equal(ka_word_parse(ka_word_name((KaWord)(1u << i))), 1u << i);
     assert_int_equal(ka_word_parse("destroy"), 0);
+    static const char *const things[] = {"networks: {a: {", "pools: {a: {type: dir, path: /a, ",
+                                         "disks: {a: {size: 1GiB, ", "guests: {a: {memory: 1GiB, "};
+    for (gsize i = 0; i < G_N_ELEMENTS(things); i++) {
+        g_autofree char *text = g_strconcat(things[i], "allow: everything}}\n", NULL);
+        g_autoptr(Loaded) wrong = loaded_text(text);
+        assert_null(wrong->manifest);
+        assert_contains(wrong->messages,
+                        "allow[0]: expected one of restart, disrupt, delete, adopt");
+    }
 }
 
 static void
