@@ -365,30 +365,12 @@ expand_brief(Check *check, const Frame *frame, KaNode *node)
         wrap(check, node, KA_NODE_MAP, row->brief);
 }
 
-/* A bare value where a list is meant is its only item. */
-static void
-expand_item(Check *check, const Frame *frame, KaNode *node)
-{
-    if (node->type != KA_NODE_SCALAR || ka_rows_item(frame->rows)->row->codec == &ka_map)
-        return;
-    KaNode *item = ka_node_new(check->tree, KA_NODE_SCALAR);
-    *item = *node;
-    item->next = NULL;
-    node->type = KA_NODE_LIST;
-    node->text = NULL;
-    node->first = node->last = NULL;
-    node->n_children = 0;
-    ka_node_link(node, NULL, item);
-}
-
 static void
 check_node(Check *check, const Frame *frame, KaNode *node, guint item_start)
 {
     const KaCodec *codec = frame->rows->row ? frame->rows->row->codec : &ka_map;
     if (frame->up)
         expand_brief(check, frame, node);
-    if (codec == &ka_list)
-        expand_item(check, frame, node);
     if (codec == &ka_map && node->type == KA_NODE_MAP)
         check_map(check, frame, node, item_start);
     else if (codec == &ka_list && node->type == KA_NODE_LIST)
