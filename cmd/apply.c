@@ -48,13 +48,11 @@ typedef struct {
 } Job;
 
 static gboolean
-ask(const Job *job, const KaPlan *plan)
+ask(const Job *job)
 {
     const KaTerminal *err = &job->context->err;
-    g_autofree char *counts = ka_outline_summary(plan);
-    g_autofree char *question = g_strdup_printf("%s\nGo on? [y/N] ", strtok(counts, ";"));
     char answer[16] = "";
-    ka_terminal_write(err, question);
+    ka_terminal_write(err, "Go on? [y/N] ");
     fflush(err->stream);
     if (!fgets(answer, sizeof answer, stdin)) {
         ka_terminal_write(err, "\n");
@@ -105,7 +103,7 @@ may_go_on(const Job *job, const KaPlan *plan, KaExit *ret_status)
         ka_complain(context, "nothing was done: there is no terminal to ask on; add --yes");
         return FALSE;
     }
-    if (ask(job, plan))
+    if (ask(job))
         return TRUE;
     ka_complain(context, "nothing was done");
     return FALSE;

@@ -11,9 +11,10 @@ const KaCommand ka_command_delete = {
     .name = "delete",
     .arguments = "[PATH…]",
     .brief = "Remove what the manifests declare and the project owns",
-    .about = "Prints what goes, asks and removes it; it needs the word delete. What has\n"
-             "'protect: true' stays. What others made and kvmapply only adopted goes only when\n"
-             "it is named: --allow delete=KIND/NAME.",
+    .about = "Prints what goes, asks and removes it; it needs the word delete. Where one\n"
+             "of them has 'protect: true', nothing is removed: --target names the others. What\n"
+             "others made and kvmapply only adopted goes only when it is named: --allow\n"
+             "delete=KIND/NAME.",
     .examples = "  kvmapply delete --allow delete\n"
                 "  kvmapply delete --target guest/web --allow delete=guest/web\n"
                 "  kvmapply plan --delete                     # only look",

@@ -1,4 +1,28 @@
 #include "cmd/command.h"
+#include <string.h>
+
+/* Broken between words on a terminal, what follows a column of keys below itself. */
+static void
+write_wrapped(const KaTerminal *terminal, const char *text)
+{
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line && (line[0][0] || line[1]); line++) {
+        const char *start = *line + strspn(*line, " ");
+        const char *gap = strstr(start, "  ");
+        const char *body = gap ? gap + strspn(gap, " ") : start;
+        g_autofree char *before = g_strndup(*line, (gsize)(body - *line));
+        guint indent = ka_text_width(before);
+        g_autoptr(GString) out = g_string_new(NULL);
+        if (terminal->is_terminal && *body) {
+            ka_terminal_wrap(terminal, out, KA_TONE_PLAIN, indent, body);
+            g_string_erase(out, 0, indent);
+            g_string_prepend(out, before);
+        } else {
+            g_string_printf(out, "%s\n", *line);
+        }
+        ka_terminal_write(terminal, out->str);
+    }
+}
 
 static void
 list_kinds(const KaContext *context)
@@ -7,7 +31,7 @@ list_kinds(const KaContext *context)
     for (gsize i = 0; i < ka_n_kinds; i++)
         g_string_append_printf(out, "%-10s %s\n", ka_kinds[i]->table->plural,
                                ka_kinds[i]->table->doc);
-    ka_terminal_write(&context->out, out->str);
+    write_wrapped(&context->out, out->str);
 }
 
 static KaExit
@@ -20,9 +44,7 @@ run(KaContext *context, const char *const *arguments)
         g_autofree char *text = ka_explain(*arguments, &error);
         if (!text)
             return ka_complain_error(context, error);
-        ka_terminal_write(&context->out, text);
-        if (!g_str_has_suffix(text, "\n"))
-            ka_terminal_write(&context->out, "\n");
+        write_wrapped(&context->out, text);
     }
     return KA_EXIT_DONE;
 }

@@ -42,7 +42,8 @@ ka_help(const KaCommand *command)
     g_autoptr(GString) out = g_string_new("Usage: kvmapply ");
     if (command) {
         gboolean has_options = command->options[0] != NULL;
-        g_string_append_printf(out, "%s [OPTION…] %s\n", command->name, command->arguments);
+        g_string_append_printf(out, "%s [OPTION…]%s%s\n", command->name,
+                               *command->arguments ? " " : "", command->arguments);
         g_string_append_printf(out, "\n%s.\n\n%s\n", command->brief, command->about);
         for (gsize i = 0; has_options && command->options[i]; i++)
             append_options(out, i == 0 ? "\nOptions:\n" : "", command->options[i]);

@@ -30,7 +30,7 @@ const GOptionEntry ka_plan_option_entries[] = {
     {.long_name = "prune",
      .arg = G_OPTION_ARG_NONE,
      .arg_data = &given.prune,
-     .description = "Remove what the project owns and no manifest declares"},
+     .description = "Also remove what is left over: owned, but not declared"},
     {.long_name = NULL           },
 };
 

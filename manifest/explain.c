@@ -154,6 +154,7 @@ static void
 add_keys(GString *out, const KaRows *rows)
 {
     const KaRows *item = rows_of_item(rows);
+    gboolean has_more = FALSE;
     if (item->first) {
         g_autofree char *title = title_of(item);
         g_string_append_printf(out, "\nkeys of %s:\n", title);
@@ -165,7 +166,10 @@ add_keys(GString *out, const KaRows *rows)
         glong width = g_utf8_strlen(key, -1);
         g_string_append_printf(out, "  %s%*s %s\n", key, (int)MAX(0, KEY_WIDTH - width), "",
                                child->row->doc);
+        has_more = has_more || child->first;
     }
+    if (has_more)
+        g_string_append(out, "…: has keys of its own\n");
 }
 
 static const KaRows *

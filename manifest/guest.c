@@ -219,7 +219,7 @@ topology_product(const KaNode *topology)
 }
 
 static void
-complete_maximum(const Completion *completion, const char *branch, const char *unit, gint64 implied)
+complete_maximum(const Completion *completion, const char *branch, gint64 implied)
 {
     KaNode *map = ka_node_get(completion->guest->node, branch);
     const KaNode *current = ka_node_get(map, "current"), *maximum = ka_node_get(map, "maximum");
@@ -233,11 +233,14 @@ complete_maximum(const Completion *completion, const char *branch, const char *u
     if (current && maximum && now <= most)
         return;
     g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, most);
-    if (current && now > most)
+    if (current && now > most) {
+        const KaCodec *codec = ka_rows_child(rows, "current")->row->codec;
+        g_autofree char *limit = ka_codec_format(codec, text);
+        g_autofree char *found = ka_codec_format(codec, current->text);
         error_at(completion, current,
-                 "%s.current: expected at most %s.maximum, which is %s%s, found %s%s", branch,
-                 branch, text, unit, current->text, unit);
-    else if (!maximum && most)
+                 "%s.current: expected at most %s.maximum, which is %s, found %s", branch, branch,
+                 limit, found);
+    } else if (!maximum && most)
         add_fresh_at(completion, map, rows, "maximum", text);
     else if (!current)
         add_fresh_at(completion, map, rows, "current", text);
@@ -249,7 +252,7 @@ complete_vcpus(const Completion *completion)
     const KaNode *topology = ka_node_find(completion->guest->node, "cpu.topology");
     gint64 product = topology_product(topology);
 
-    complete_maximum(completion, "vcpus", "", product);
+    complete_maximum(completion, "vcpus", product);
     const char *maximum = ka_node_text(completion->guest->node, "vcpus.maximum");
     if (product && maximum && g_ascii_strtoll(maximum, NULL, 10) != product)
         error_at(completion, topology,
@@ -314,7 +317,7 @@ ka_guest_complete(KaManifest *manifest, KaObject *guest, KaDiagnostics *diagnost
         if (is_map(item))
             complete_nic(&completion, item);
     complete_vcpus(&completion);
-    complete_maximum(&completion, "memory", " KiB", 0);
+    complete_maximum(&completion, "memory", 0);
     complete_platform(&completion);
     check_boot(&completion);
 }

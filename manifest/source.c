@@ -260,6 +260,15 @@ distance(const char *a, gsize a_length, const char *b, gsize b_length, guint lim
     return rows[a_length % 3][b_length];
 }
 
+static gsize
+common_prefix(const char *a, const char *b)
+{
+    gsize length = 0;
+    while (a[length] && a[length] == b[length])
+        length++;
+    return length;
+}
+
 const char *
 ka_nearest(const char *word, const char *const *candidates, gsize n_candidates)
 {
@@ -268,7 +277,8 @@ ka_nearest(const char *word, const char *const *candidates, gsize n_candidates)
     const char *nearest = NULL;
     for (gsize i = 0; i < n_candidates; i++) {
         guint found = distance(word, length, candidates[i], strlen(candidates[i]), limit);
-        if (found <= limit && (!nearest || found < limit)) {
+        if (found <= limit && (!nearest || found < limit ||
+                               common_prefix(word, candidates[i]) > common_prefix(word, nearest))) {
             nearest = candidates[i];
             limit = found;
         }

@@ -120,6 +120,9 @@ nearest_of_misspelt_is_the_one_meant(void **state)
     assert_string_equal(ka_nearest("memroy", keys, 4), "memory");
     assert_string_equal(ka_nearest("disk", keys, 4), "disks");
     assert_string_equal(ka_nearest("vcpu", keys, 4), "vcpus");
+    static const char *const twins[] = {"cpu", "vcpus"};
+    assert_string_equal(ka_nearest("vcpu", twins, 2), "vcpus");
+    assert_string_equal(ka_nearest("cpus", twins, 2), "cpu");
     assert_null(ka_nearest("graphics", keys, 4));
     assert_null(ka_nearest("x", keys, 4));
     g_autofree char *huge = g_strnfill(100000, 'm');
