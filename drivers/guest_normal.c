@@ -279,17 +279,24 @@ denormalise_live_names(xmlNode *device)
         ka_attribute_set(device, "websocket", websocket);
 }
 
+/* What libvirt never sees. */
+static void
+drop_own_attributes(xmlNode *element)
+{
+    for (xmlAttr *attr = element->properties, *next; attr; attr = next) {
+        next = attr->next;
+        if (g_str_has_prefix((const char *)attr->name, "ka-"))
+            xmlRemoveProp(attr);
+    }
+}
+
 static void
 denormalise_device(xmlNode *device)
 {
     denormalise_live_names(device);
     if (ka_element_is(device, "graphics"))
         denormalise_graphics(device);
-    for (xmlAttr *attr = device->properties, *next; attr; attr = next) {
-        next = attr->next;
-        if (g_str_has_prefix((const char *)attr->name, "ka-"))
-            xmlRemoveProp(attr);
-    }
+    drop_own_attributes(device);
 }
 
 /* --- what only an export needs: libvirt derives it again --- */
@@ -461,84 +468,6 @@ ka_guest_normalise(KaDocument *document, const KaGuestForm *form, const KaGuestF
         drop_derived(root, devices, form);
 }
 
-/* The live interface of a MAC. */
-static xmlNode *
-find_nic(const xmlNode *devices, const char *mac)
-{
-    ka_for_children(nic, devices, "interface")
-    {
-        const xmlNode *element = ka_element_child(nic, "mac");
-        const char *address = element ? ka_attribute(element, "address") : NULL;
-        if (address && g_ascii_strcasecmp(address, mac) == 0)
-            return nic;
-    }
-    return NULL;
-}
-
-static void
-name_live_nics(xmlNode *live, const xmlNode *config)
-{
-    ka_for_children(nic, config, "interface")
-    {
-        g_autofree char *mac = ka_place_get(nic, "mac/@address", FALSE);
-        g_autofree char *alias = ka_place_get(nic, "alias/@name", FALSE);
-        xmlNode *twin = mac ? find_nic(live, mac) : NULL;
-        const char *own = ka_attribute(ka_element_child(twin, "alias"), "name");
-        if (!twin || !alias || g_strcmp0(alias, own) == 0)
-            continue;
-        ka_attribute_set(twin, "ka-alias", own);
-        ka_place_set(twin, "alias/@name", alias, FALSE, NULL);
-    }
-}
-
-/* A start turns host-model into the model that it found. */
-static void
-restore_cpu(xmlNode *live, const xmlNode *config)
-{
-    xmlNode *expanded = ka_element_child(live, "cpu"), *cpu = ka_element_child(config, "cpu");
-    const char *mode = cpu ? ka_attribute(cpu, "mode") : NULL;
-
-    if (!cpu) {
-        ka_element_drop(expanded);
-    } else if (expanded && g_strcmp0(mode, "host-model") == 0 &&
-               ka_attribute_is(expanded, "mode", "custom")) {
-        xmlReplaceNode(expanded, xmlDocCopyNode(cpu, live->doc, 1));
-        xmlFreeNode(expanded);
-    } else if (expanded && ka_attribute(cpu, "check") &&
-               ka_attribute_is(expanded, "check", "full")) {
-        ka_attribute_set(expanded, "check", ka_attribute(cpu, "check"));
-    }
-}
-
-/* -1 asks for any port; a start writes the one it chose. */
-static void
-restore_websocket(xmlNode *graphics, const xmlNode *config_devices)
-{
-    ka_for_children(twin, config_devices, "graphics")
-    {
-        if (!ka_attribute_is(twin, "type", ka_attribute(graphics, "type")) ||
-            !ka_attribute_is(twin, "websocket", "-1") || !ka_attribute(graphics, "websocket"))
-            continue;
-        ka_attribute_set(graphics, "ka-websocket", ka_attribute(graphics, "websocket"));
-        ka_attribute_set(graphics, "websocket", "-1");
-    }
-}
-
-void
-ka_guest_normalise_live(KaDocument *live, const KaDocument *config)
-{
-    xmlNode *root = xmlDocGetRootElement(live->xml);
-    const xmlNode *config_root = xmlDocGetRootElement(config->xml);
-    xmlNode *devices = ka_element_child(root, "devices"),
-            *config_devices = ka_element_child(config_root, "devices");
-
-    restore_cpu(root, config_root);
-    if (!devices || !config_devices)
-        return;
-    name_live_nics(devices, config_devices);
-    ka_for_children(graphics, devices, "graphics") restore_websocket(graphics, config_devices);
-}
-
 static void
 complete_device(xmlNode *device)
 {
@@ -588,11 +517,7 @@ ka_guest_denormalise(KaDocument *document, const KaGuestForm *form, GError **err
     denormalise_vcpus(root);
     denormalise_memory(root);
     denormalise_cpu(root);
-    for (xmlAttr *attr = root->properties, *next; attr; attr = next) {
-        next = attr->next;
-        if (g_str_has_prefix((const char *)attr->name, "ka-"))
-            xmlRemoveProp(attr);
-    }
+    drop_own_attributes(root);
     if (!devices)
         return TRUE;
     if (!ka_guest_disks_denormalise(devices, form, error))
