@@ -89,7 +89,7 @@ may_go_on(const Job *job, const KaPlan *plan, KaExit *ret_status)
                     plan->digest);
         return FALSE;
     }
-    if (ka_plan_is_empty(plan)) {
+    if (ka_plan_is_empty(plan) && !(given.yes && plan->n_pending)) {
         *ret_status = plan->failed ? KA_EXIT_ERROR : KA_EXIT_DONE;
         return FALSE;
     }

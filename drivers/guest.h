@@ -51,8 +51,8 @@ void ka_guest_essentials(KaDocument *document, KaHost *host);
 
 /* --- guest_disk.c --- */
 
-/* Sources that are declared disks become type='ka-disk' with the disk's name, also below an overlay;
- * and back. */
+/* Sources that are declared disks become type='ka-disk' with the disk's name, also below an
+ * overlay; and back. */
 void ka_guest_disks_normalise(xmlNode *devices, const KaGuestForm *form);
 gboolean ka_guest_disks_denormalise(xmlNode *devices, const KaGuestForm *form, GError **error);
 /* Adds every source and backing source of the document to link->uses. */
@@ -71,6 +71,7 @@ typedef struct {
     KaDocument *staged;         /* borrowed; patched, as libvirt takes it */
     GHashTable *elements;       /* borrowed; item path → its xmlNode in staged */
     GHashTable *waiting;        /* borrowed; owned paths of items that the guest hasn't let go of */
+    GPtrArray *requests;        /* borrowed; what the guest is asked to do by itself */
 } KaGuestLive;
 
 /* Makes the live changes true in the running guest; attached devices' addresses go into staged. */

@@ -10,6 +10,12 @@ wants(const KaChange *change)
     return change->to && change->to->type != KA_NODE_NULL;
 }
 
+static gboolean
+is_item(const KaChange *change)
+{
+    return g_str_has_suffix(change->row->key, ".*") && change->row->codec == &ka_map;
+}
+
 static gint64
 number(const KaNode *node)
 {
@@ -189,7 +195,10 @@ assess_change(KaHost *host, KaAction *action, GError **error)
             KaChange *change = g_ptr_array_index(action->changes, i);
             if (!change->pending || change->way == KA_GUEST)
                 change->way = way_of(action, change, domain);
-            change->pending |= change->way == KA_BOOT && is_staged(action, change);
+            else if (is_item(change) && !wants(change)) /* the guest hasn't let go of it */
+                change->way = KA_GUEST;
+            change->pending |= (change->way == KA_BOOT || change->way == KA_GUEST) &&
+                               is_staged(action, change);
         }
     }
     settle_restart(action);
@@ -272,12 +281,6 @@ open_guest(KaHost *host, const KaAction *action, Work *work, GError **error)
     work->staged =
         parse(work->domain, action, VIR_DOMAIN_XML_INACTIVE, action->actual->digest, error);
     return work->staged != NULL;
-}
-
-static gboolean
-is_item(const KaChange *change)
-{
-    return g_str_has_suffix(change->row->key, ".*") && change->row->codec == &ka_map;
 }
 
 /* The definition as it is to be; what is there already (and only the running guest lacks) stays. */

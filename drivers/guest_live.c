@@ -2,6 +2,8 @@
 #include "drivers/guest.h"
 
 #define POLL_US (200 * G_TIME_SPAN_MILLISECOND)
+/* A guest that hasn't followed by then may never. */
+#define PATIENCE_SECONDS 20
 
 typedef gboolean (*Set)(KaGuestLive *change, const KaChange *what, GError **error);
 
@@ -31,6 +33,33 @@ set_title(KaGuestLive *change, const KaChange *what, GError **error)
                   what, error);
 }
 
+/* What the guest was asked for and may not have done yet. */
+typedef struct {
+    const KaChange *what; /* borrowed */
+    char *alias;          /* owned; of the device to let go of; NULL: a number to reach */
+    gint64 number;        /* of vcpus or KiB */
+} Request;
+
+static void
+request_free(gpointer data)
+{
+    Request *request = data;
+
+    g_free(request->alias);
+    g_free(request);
+}
+
+static void
+ask(KaGuestLive *change, const KaChange *what, const char *alias, gint64 number)
+{
+    Request *request = g_new0(Request, 1);
+
+    request->what = what;
+    request->alias = g_strdup(alias);
+    request->number = number;
+    g_ptr_array_add(change->requests, request);
+}
+
 /* Taking a vcpu away is a request: where the guest doesn't answer in time it stays pending. */
 static gboolean
 set_vcpus(KaGuestLive *change, const KaChange *what, GError **error)
@@ -41,22 +70,28 @@ set_vcpus(KaGuestLive *change, const KaChange *what, GError **error)
 
     if (virDomainSetVcpusFlags(change->domain, count, VIR_DOMAIN_AFFECT_LIVE) == 0)
         return TRUE;
-    gboolean unplug = now > 0 && count < (guint)now;
-    return (unplug && (ka_libvirt_code() == VIR_ERR_OPERATION_TIMEOUT ||
-                       ka_libvirt_code() == VIR_ERR_OPERATION_FAILED)) ||
-           result(change, -1, what, error);
+    /* 9.0 says INTERNAL_ERROR of a vcpu that the guest gave back unseen (emulation tells no end).
+     */
+    if (count >= (guint)MAX(now, 0) || (ka_libvirt_code() != VIR_ERR_OPERATION_TIMEOUT &&
+                                        ka_libvirt_code() != VIR_ERR_OPERATION_FAILED &&
+                                        ka_libvirt_code() != VIR_ERR_INTERNAL_ERROR))
+        return result(change, -1, what, error);
+    ask(change, what, NULL, count);
+    return TRUE;
 }
 
 static gboolean
 set_memory(KaGuestLive *change, const KaChange *what, GError **error)
 {
     const char *text = text_of(what);
+    guint64 kib = text ? g_ascii_strtoull(text, NULL, 10) : 0;
 
-    return !text || result(change,
-                           virDomainSetMemoryFlags(change->domain,
-                                                   (unsigned long)g_ascii_strtoull(text, NULL, 10),
-                                                   VIR_DOMAIN_AFFECT_LIVE),
-                           what, error);
+    if (!text)
+        return TRUE;
+    if (virDomainSetMemoryFlags(change->domain, (unsigned long)kib, VIR_DOMAIN_AFFECT_LIVE) < 0)
+        return result(change, -1, what, error);
+    ask(change, what, NULL, (gint64)kib);
+    return TRUE;
 }
 
 static gboolean
@@ -177,31 +212,6 @@ keep_owned(KaGuestLive *change, const char *path)
     }
 }
 
-/* The guest lets go when it likes, or never: then the change stays pending. */
-static gboolean
-wait_for_removal(KaGuestLive *change, const KaChange *what, const char *alias, GError **error)
-{
-    gint64 begin = g_get_monotonic_time();
-    guint timeout = change->progress->timeout_seconds;
-
-    while (has_alias(change->domain, alias)) {
-        guint64 waited = (guint64)((g_get_monotonic_time() - begin) / G_TIME_SPAN_SECOND);
-        if (g_cancellable_is_cancelled(change->progress->cancel)) {
-            g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CANCELLED,
-                        "interrupted while the guest lets go of %s", what->path);
-            return FALSE;
-        }
-        if (waited >= timeout) {
-            keep_owned(change, what->path);
-            return TRUE;
-        }
-        ka_progress_step(change->progress, change->action, "waiting for the guest to let go",
-                         waited, timeout, "s");
-        g_usleep(POLL_US);
-    }
-    return TRUE;
-}
-
 static gboolean
 detach(KaGuestLive *change, const KaChange *what, GError **error)
 {
@@ -218,15 +228,20 @@ detach(KaGuestLive *change, const KaChange *what, GError **error)
         if (!what->pending)
             return result(change, -1, what, error);
     }
-    return wait_for_removal(change, what, alias, error);
+    ask(change, what, alias, 0);
+    return TRUE;
+}
+
+static gboolean
+wants(const KaChange *what)
+{
+    return what->to && what->to->type != KA_NODE_NULL;
 }
 
 static gboolean
 plug(KaGuestLive *change, const KaChange *what, GError **error)
 {
-    gboolean wanted = what->to && what->to->type != KA_NODE_NULL;
-
-    return wanted ? attach(change, what, error) : detach(change, what, error);
+    return wants(what) ? attach(change, what, error) : detach(change, what, error);
 }
 
 /* The item that a leaf belongs to: "nics.lan" of "nics.lan.link". Caller frees. */
@@ -266,6 +281,64 @@ update(KaGuestLive *change, const KaChange *what, GError **error)
     }
     xmlFreeDoc(copy.xml);
     return done;
+}
+
+/* --- waiting for the guest --- */
+
+static gboolean
+is_followed(KaGuestLive *change, const Request *request)
+{
+    virDomainInfo info = {0};
+
+    if (request->alias)
+        return !has_alias(change->domain, request->alias);
+    if (virDomainGetInfo(change->domain, &info) < 0)
+        return TRUE; /* it is gone */
+    if (g_str_equal(request->what->row->key, "memory.current"))
+        return (gint64)info.memory == request->number;
+    return info.nrVirtCpu <= request->number;
+}
+
+static gboolean
+all_followed(KaGuestLive *change)
+{
+    for (guint i = change->requests->len; i > 0; i--)
+        if (is_followed(change, g_ptr_array_index(change->requests, i - 1)))
+            g_ptr_array_remove_index(change->requests, i - 1);
+    return change->requests->len == 0;
+}
+
+/* The guest follows when it likes, or never: then what it was asked for stays pending. */
+static gboolean
+wait_for_guest(KaGuestLive *change, GError **error)
+{
+    gint64 begin = g_get_monotonic_time();
+    const char *state = change->requests->len ? ka_guest_state(change->domain, error) : "off";
+    /* A paused one can't. */
+    guint patience = state && g_str_equal(state, "running") ? PATIENCE_SECONDS : 0;
+
+    if (!state)
+        return FALSE;
+    while (!all_followed(change)) {
+        guint64 waited = (guint64)((g_get_monotonic_time() - begin) / G_TIME_SPAN_SECOND);
+        const Request *first = g_ptr_array_index(change->requests, 0);
+        if (g_cancellable_is_cancelled(change->progress->cancel)) {
+            g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CANCELLED,
+                        "interrupted while the guest follows: %s", first->what->path);
+            return FALSE;
+        }
+        if (waited >= patience)
+            break;
+        ka_progress_step(change->progress, change->action, "waiting for the guest to follow",
+                         waited, patience, "s");
+        g_usleep(POLL_US);
+    }
+    for (guint i = 0; i < change->requests->len; i++) {
+        const Request *request = g_ptr_array_index(change->requests, i);
+        if (request->alias)
+            keep_owned(change, request->what->path);
+    }
+    return TRUE;
 }
 
 /* --- all of them --- */
@@ -336,6 +409,8 @@ copy_address(KaGuestLive *change, const KaDocument *live, const char *path)
 static gboolean
 copy_addresses(KaGuestLive *change, GError **error)
 {
+    if (!g_hash_table_size(change->elements))
+        return TRUE;
     char *text = virDomainGetXMLDesc(change->domain, VIR_DOMAIN_XML_SECURE);
 
     if (!text)
@@ -353,17 +428,27 @@ copy_addresses(KaGuestLive *change, GError **error)
     return TRUE;
 }
 
-gboolean
-ka_guest_change_live(KaGuestLive *change, GError **error)
+/* What goes makes room for what comes. */
+static gboolean
+change_all(KaGuestLive *change, gboolean comes, GError **error)
 {
-    gboolean plugged = FALSE;
-
     for (guint i = 0; i < change->action->changes->len; i++) {
         const KaChange *what = g_ptr_array_index(change->action->changes, i);
         Set set = what->way == KA_LIVE || what->way == KA_GUEST ? setter_of(what->row) : NULL;
-        if (set && !set(change, what, error))
+        if (set && (set == plug && wants(what)) == comes && !set(change, what, error))
             return FALSE;
-        plugged |= set == plug;
     }
-    return !plugged || copy_addresses(change, error);
+    return TRUE;
+}
+
+gboolean
+ka_guest_change_live(KaGuestLive *change, GError **error)
+{
+    g_autoptr(GPtrArray) requests = g_ptr_array_new_with_free_func(request_free);
+
+    change->requests = requests;
+    gboolean done = change_all(change, FALSE, error) && wait_for_guest(change, error) &&
+                    change_all(change, TRUE, error) && copy_addresses(change, error);
+    change->requests = NULL;
+    return done;
 }

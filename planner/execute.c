@@ -25,7 +25,7 @@ nothing_to_do(const KaAction *action)
         return FALSE;
     for (guint i = 0; i < action->changes->len; i++) {
         const KaChange *change = g_ptr_array_index(action->changes, i);
-        if (!change->pending || change->way == KA_GUEST)
+        if (!change->pending || (change->way == KA_GUEST && !action->adopt))
             return FALSE;
     }
     return TRUE;

@@ -16,7 +16,7 @@ typedef struct {
                  const char *unit);
     gpointer data;
     GCancellable *cancel;  /* borrowed; Ctrl-C; never NULL in a driver's call */
-    guint timeout_seconds; /* for graceful shutdowns and detaches */
+    guint timeout_seconds; /* for graceful shutdowns */
     GMutex *lock;          /* borrowed; held around the calls */
 } KaProgress;
 
