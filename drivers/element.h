@@ -80,3 +80,16 @@ ka_element_add(xmlNode *parent, const char *name)
 {
     return xmlNewChild(parent, NULL, (const xmlChar *)name, NULL);
 }
+
+/* Has it no attribute but these, and no child elements but of this name (NULL: none). */
+static inline gboolean
+ka_element_has_only(const xmlNode *element, const char *const *attributes, const char *only_child)
+{
+    for (const xmlAttr *attr = element->properties; attr; attr = attr->next)
+        if (!g_strv_contains(attributes, (const char *)attr->name))
+            return FALSE;
+    for (const xmlNode *node = element->children; node; node = node->next)
+        if (ka_element_is(node, NULL) && !(only_child && ka_element_is(node, only_child)))
+            return FALSE;
+    return TRUE;
+}

@@ -238,6 +238,37 @@ read_guest(virDomainPtr domain,
            (!actual->active || read_live(domain, document, form, facts, actual, error));
 }
 
+/* Reads a guest that is asked for; one that can't be told from others is unknown. */
+static gboolean
+read_wanted(Observation *observation,
+            virDomainPtr domain,
+            KaDocument *document,
+            guint facts,
+            KaActual *actual,
+            GError **error)
+{
+    const KaWanted *wanted = observation->wanted;
+    const KaObject *object =
+        wanted->objects ? g_hash_table_lookup(wanted->objects, actual->name) : NULL;
+    KaGuestForm form = {.host = observation->host,
+                        .disks = wanted->disks,
+                        .want = object ? object->node : NULL,
+                        .notes = actual->notes,
+                        .domain = facts & FACT_SNAPSHOTS ? domain : NULL};
+    KaGuestFacts said = facts_of(facts, actual->active, actual->record);
+    g_autoptr(GError) failed = NULL;
+
+    note_facts(actual, facts);
+    if (read_guest(domain, document, &form, &said, actual, &failed))
+        return TRUE;
+    if (g_error_matches(failed, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_AMBIGUOUS)) {
+        actual->unknown = g_strdup(failed->message);
+        return TRUE;
+    }
+    g_propagate_error(error, g_steal_pointer(&failed));
+    return FALSE;
+}
+
 static gboolean
 describe(Observation *observation,
          virDomainPtr domain,
@@ -247,9 +278,9 @@ describe(Observation *observation,
 {
     const KaWanted *wanted = observation->wanted;
     const char *name = virDomainGetName(domain);
-    const KaObject *object = wanted->objects ? g_hash_table_lookup(wanted->objects, name) : NULL;
-    char uuid[VIR_UUID_STRING_BUFLEN];
+    gboolean asked = !wanted->objects || g_hash_table_contains(wanted->objects, name);
     gboolean active = virDomainGetID(domain) != (unsigned int)-1; /* costs no call */
+    char uuid[VIR_UUID_STRING_BUFLEN];
 
     virDomainGetUUIDString(domain, uuid);
     guint facts = GPOINTER_TO_UINT(g_hash_table_lookup(observation->facts, uuid));
@@ -259,7 +290,7 @@ describe(Observation *observation,
     KaRecord *record = ka_record_read(document, uuid);
     if (record)
         note_owner(ka_link(observation->host), record);
-    if (wanted->objects && !object && !record)
+    if (!asked && !record)
         return TRUE;
     g_autoptr(KaActual) actual = ka_actual_new(name);
     actual->uuid = g_strdup(uuid);
@@ -267,23 +298,8 @@ describe(Observation *observation,
     actual->active = active;
     actual->transient = (facts & FACT_TRANSIENT) != 0;
     actual->digest = ka_digest(text, NULL);
-    if (object || !wanted->objects) {
-        KaGuestForm form = {.host = observation->host,
-                            .disks = wanted->disks,
-                            .want = object ? object->node : NULL,
-                            .notes = actual->notes,
-                            .domain = facts & FACT_SNAPSHOTS ? domain : NULL};
-        KaGuestFacts said = facts_of(facts, active, record);
-        g_autoptr(GError) failed = NULL;
-        note_facts(actual, facts);
-        if (!read_guest(domain, document, &form, &said, actual, &failed)) {
-            if (!g_error_matches(failed, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_AMBIGUOUS)) {
-                g_propagate_error(error, g_steal_pointer(&failed));
-                return FALSE;
-            }
-            actual->unknown = g_strdup(failed->message);
-        }
-    }
+    if (asked && !read_wanted(observation, domain, document, facts, actual, error))
+        return FALSE;
     observation->found(g_steal_pointer(&actual), observation->data);
     return TRUE;
 }

@@ -11,6 +11,15 @@ typedef struct {
     const char *protect;   /* "yes": from the record */
 } KaGuestFacts;
 
+/* The number at a place below; 0: none. */
+static inline guint64
+ka_element_number(const xmlNode *self, const char *place)
+{
+    g_autofree char *text = ka_place_get(self, place, FALSE);
+
+    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
 /* What the normal form is relative to. */
 typedef struct {
     KaHost *host;
@@ -48,6 +57,11 @@ void ka_guest_defaults(KaDocument *document, KaHost *host, const KaNode *desired
 void ka_guest_deny_defaults(KaTree *tree);
 /* What every guest's document has and no row says: hypervisor and OS type. */
 void ka_guest_essentials(KaDocument *document, KaHost *host);
+
+/* --- guest_derived.c --- */
+
+/* Takes out of a normal form what libvirt would derive once more: for exports. */
+void ka_guest_drop_derived(xmlNode *root, xmlNode *devices, const KaGuestForm *form);
 
 /* --- guest_disk.c --- */
 

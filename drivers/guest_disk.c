@@ -1,5 +1,6 @@
 #include "drivers/element.h"
 #include "drivers/guest.h"
+#include "drivers/storage.h"
 
 /* A declared disk in normal form: type='ka-disk', source/@ka-disk its name. What it was is kept
  * beside, so that a disk that stays what it is keeps its source to the letter: "ka-type" and
@@ -79,7 +80,7 @@ backing_of(KaHost *host, const char *path)
 {
     g_autoptr(virStorageVol) volume = virStorageVolLookupByPath(ka_link(host)->conn, path);
     char *text = volume ? virStorageVolGetXMLDesc(volume, 0) : NULL;
-    xmlDoc *xml = text ? xmlReadDoc((xmlChar *)text, NULL, NULL, XML_PARSE_NONET) : NULL;
+    xmlDoc *xml = text ? ka_xml_parse(text) : NULL;
     char *backing =
         xml ? ka_place_get(xmlDocGetRootElement(xml), "backingStore/path", FALSE) : NULL;
 
@@ -109,7 +110,7 @@ snapshot_has(virDomainSnapshotPtr snapshot, const char *target, const char *path
 {
     g_autofree char *place = g_strdup_printf("domain/devices/disk[target/@dev='%s']", target);
     char *text = virDomainSnapshotGetXMLDesc(snapshot, 0);
-    xmlDoc *xml = text ? xmlReadDoc((xmlChar *)text, NULL, NULL, XML_PARSE_NONET) : NULL;
+    xmlDoc *xml = text ? ka_xml_parse(text) : NULL;
     gboolean found = FALSE;
 
     if (xml) {
@@ -196,7 +197,7 @@ fill_network(xmlNode *source, KaHost *host, const char *pool_name, const char *t
 {
     g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ka_link(host)->conn, pool_name);
     char *text = pool ? virStoragePoolGetXMLDesc(pool, 0) : NULL;
-    xmlDoc *xml = text ? xmlReadDoc((xmlChar *)text, NULL, NULL, XML_PARSE_NONET) : NULL;
+    xmlDoc *xml = text ? ka_xml_parse(text) : NULL;
 
     free(text);
     if (!xml)

@@ -3,14 +3,6 @@
 
 #include <string.h>
 
-static guint64
-number_at(const xmlNode *self, const char *place)
-{
-    g_autofree char *text = ka_place_get(self, place, FALSE);
-
-    return text ? g_ascii_strtoull(text, NULL, 10) : 0;
-}
-
 static void
 set_number(xmlNode *self, const char *place, guint64 number)
 {
@@ -45,15 +37,16 @@ normalise_vcpus(xmlNode *root)
     if (!vcpu)
         return;
     if (!ka_attribute(vcpu, "current"))
-        set_number(root, "vcpu/@current", number_at(root, "vcpu"));
-    if (vcpus && vcpus_are_derived(vcpus, number_at(root, "vcpu/@current")))
+        set_number(root, "vcpu/@current", ka_element_number(root, "vcpu"));
+    if (vcpus && vcpus_are_derived(vcpus, ka_element_number(root, "vcpu/@current")))
         ka_element_drop(vcpus);
 }
 
 static void
 denormalise_vcpus(xmlNode *root)
 {
-    guint64 current = number_at(root, "vcpu/@current"), maximum = number_at(root, "vcpu");
+    guint64 current = ka_element_number(root, "vcpu/@current"),
+            maximum = ka_element_number(root, "vcpu");
     xmlNode *vcpus = ka_element_child(root, "vcpus");
 
     if (!current)
@@ -79,25 +72,13 @@ normalise_memory(xmlNode *root)
 static void
 denormalise_memory(xmlNode *root)
 {
-    guint64 current = number_at(root, "currentMemory");
+    guint64 current = ka_element_number(root, "currentMemory");
 
-    if (ka_element_child(root, "memory") && number_at(root, "memory") < current)
+    if (ka_element_child(root, "memory") && ka_element_number(root, "memory") < current)
         set_number(root, "memory[@unit='KiB']", current);
 }
 
 /* --- CPU --- */
-
-static gboolean
-has_only(const xmlNode *element, const char *const *attributes, const char *only_child)
-{
-    for (const xmlAttr *attr = element->properties; attr; attr = attr->next)
-        if (!g_strv_contains(attributes, (const char *)attr->name))
-            return FALSE;
-    for (const xmlNode *node = element->children; node; node = node->next)
-        if (ka_element_is(node, NULL) && !ka_element_is(node, only_child))
-            return FALSE;
-    return TRUE;
-}
 
 /* What libvirt writes where nothing was said: QEMU's own default model. */
 static void
@@ -106,7 +87,7 @@ normalise_cpu(xmlNode *root)
     static const char *const attributes[] = {"mode", "match", "check", NULL};
     xmlNode *cpu = ka_element_child(root, "cpu"), *model = ka_element_child(cpu, "model");
 
-    if (!cpu || !model || !has_only(cpu, attributes, "model"))
+    if (!cpu || !model || !ka_element_has_only(cpu, attributes, "model"))
         return;
     g_autofree char *name = ka_place_get(root, "cpu/model", FALSE);
     if (ka_attribute_is(cpu, "mode", "custom") && ka_attribute_is(cpu, "match", "exact") &&
@@ -299,143 +280,6 @@ denormalise_device(xmlNode *device)
     drop_own_attributes(device);
 }
 
-/* --- what only an export needs: libvirt derives it again --- */
-
-/* Where a disk's address follows from its target's name. */
-static gboolean
-drive_is_derived(const xmlNode *disk, const xmlNode *address)
-{
-    const char *target = ka_attribute(ka_element_child(disk, "target"), "dev");
-    const char *bus = ka_attribute(ka_element_child(disk, "target"), "bus");
-    guint64 index = 0, unit = 0, on_bus = 0, controller = 0;
-
-    if (!target || strlen(target) < 3 || !bus)
-        return FALSE;
-    for (const char *letter = target + 2; *letter; letter++) {
-        if (*letter < 'a' || *letter > 'z')
-            return FALSE;
-        index = (index + (letter > target + 2)) * 26 + (guint64)(*letter - 'a');
-    }
-    if (g_str_equal(bus, "ide")) {
-        controller = index / 4, on_bus = index % 4 / 2, unit = index % 2;
-    } else if (g_str_equal(bus, "sata")) {
-        controller = index / 6, unit = index % 6;
-    } else if (g_str_equal(bus, "fdc")) {
-        controller = index / 2, unit = index % 2;
-    } else if (g_str_equal(bus, "scsi")) {
-        controller = index > 6, unit = index;
-    } else {
-        return FALSE;
-    }
-    return number_at(address, "@controller") == controller &&
-           number_at(address, "@bus") == on_bus && number_at(address, "@target") == 0 &&
-           number_at(address, "@unit") == unit;
-}
-
-/* What follows from a PCIe port's number and address. */
-static void
-drop_derived_of_port(xmlNode *controller)
-{
-    xmlNode *model = ka_element_child(controller, "model");
-    xmlNode *target = ka_element_child(controller, "target");
-    g_autofree char *slot = ka_place_get(controller, "address/@slot", FALSE);
-    g_autofree char *function = ka_place_get(controller, "address/@function", FALSE);
-    g_autofree char *port = ka_place_get(target ? target : controller, "@port", FALSE);
-
-    if (!model || !target || !slot || !function || !port ||
-        !ka_attribute_is(controller, "model", "pcie-root-port") ||
-        !ka_attribute_is(model, "name", "pcie-root-port") ||
-        number_at(target, "@chassis") != number_at(controller, "@index") ||
-        ka_element_child(target, NULL) || ka_attribute(target, "hotplug") ||
-        g_ascii_strtoull(port, NULL, 16) !=
-            g_ascii_strtoull(slot, NULL, 16) * 8 + g_ascii_strtoull(function, NULL, 16))
-        return;
-    ka_element_drop(model);
-    ka_element_drop(target);
-}
-
-static void
-drop_derived_of_device(xmlNode *device, GHashTable *counts)
-{
-    xmlNode *address = ka_element_child(device, "address"),
-            *target = ka_element_child(device, "target");
-    gpointer key = (gpointer)(guintptr)g_intern_string((const char *)device->name);
-    guint ordinal = GPOINTER_TO_UINT(g_hash_table_lookup(counts, device->name));
-
-    g_hash_table_insert(counts, key, GUINT_TO_POINTER(ordinal + 1));
-    if (ka_element_is(device, "disk") && address && ka_attribute_is(address, "type", "drive") &&
-        drive_is_derived(device, address)) {
-        ka_element_drop(address);
-    } else if (ka_element_is(device, "controller")) {
-        drop_derived_of_port(device);
-    } else if (ka_element_is(device, "input") && is_implicit_input(device)) {
-        ka_element_drop(device);
-    } else if (ka_element_is(device, "serial") && target &&
-               ka_attribute_is(target, "type", "isa-serial") &&
-               number_at(target, "@port") == ordinal && !ka_element_child(target, "address")) {
-        ka_element_drop(target);
-    } else if (ka_element_is(device, "video") && ordinal == 0) {
-        xmlNode *model = ka_element_child(device, "model");
-        if (model && ka_attribute_is(model, "heads", "1"))
-            ka_attribute_set(model, "heads", NULL);
-        if (model && ka_attribute_is(model, "primary", "yes"))
-            ka_attribute_set(model, "primary", NULL);
-    }
-}
-
-static void
-drop_derived_audio(xmlNode *devices)
-{
-    static const char *const attributes[] = {"id", "type", NULL};
-    xmlNode *audio = ka_element_child(devices, "audio"),
-            *graphics = ka_element_child(devices, "graphics");
-    const char *implied = "none";
-
-    if (!audio || ka_element_next(audio->next, "audio") || !has_only(audio, attributes, NULL) ||
-        audio->children)
-        return;
-    for (; graphics; graphics = ka_element_next(graphics->next, "graphics"))
-        if (ka_attribute_is(graphics, "type", "spice"))
-            implied = "spice";
-    if (ka_attribute_is(audio, "id", "1") && ka_attribute_is(audio, "type", implied))
-        ka_element_drop(audio);
-}
-
-static char *
-default_emulator(const KaGuestForm *form, const char *arch)
-{
-    const char *capabilities = ka_link_capabilities(form->host, NULL);
-    g_autofree char *start = g_strdup_printf("<arch name='%s'>", arch ? arch : "");
-    const char *at = capabilities ? strstr(capabilities, start) : NULL;
-    const char *emulator = at ? strstr(at, "<emulator>") : NULL;
-    const char *end = emulator ? strstr(emulator, "</emulator>") : NULL;
-
-    return end ? g_strndup(emulator + strlen("<emulator>"),
-                           (gsize)(end - emulator) - strlen("<emulator>"))
-               : NULL;
-}
-
-static void
-drop_derived(xmlNode *root, xmlNode *devices, const KaGuestForm *form)
-{
-    g_autoptr(GHashTable) counts = g_hash_table_new(g_str_hash, g_str_equal);
-    g_autofree char *arch = ka_place_get(root, "os/type/@arch", FALSE);
-    g_autofree char *emulator = ka_place_get(devices, "emulator", FALSE);
-    g_autofree char *usual = default_emulator(form, arch);
-    xmlNode *vcpu = ka_element_child(root, "vcpu");
-
-    for (xmlNode *device = devices->children, *next; device; device = next) {
-        next = device->next;
-        if (ka_element_is(device, NULL))
-            drop_derived_of_device(device, counts);
-    }
-    drop_derived_audio(devices);
-    if (usual && g_strcmp0(usual, emulator) == 0)
-        ka_element_drop(ka_element_child(devices, "emulator"));
-    if (vcpu && ka_attribute_is(vcpu, "placement", "static"))
-        ka_attribute_set(vcpu, "placement", NULL);
-}
-
 /* --- whole documents --- */
 
 static void
@@ -465,7 +309,7 @@ ka_guest_normalise(KaDocument *document, const KaGuestForm *form, const KaGuestF
     ka_for_children(device, devices, NULL) normalise_device(device);
     ka_guest_disks_normalise(devices, form);
     if (ka_guest_form_is_export(form))
-        drop_derived(root, devices, form);
+        ka_guest_drop_derived(root, devices, form);
 }
 
 static void
