@@ -190,7 +190,10 @@ denormalise_consoles(xmlNode *devices)
     xmlNode *serial = ka_element_child(devices, "serial");
     xmlNode *first = ka_element_child(devices, "console");
 
-    if (!serial || !first || ka_attribute_is(ka_element_child(first, "target"), "type", "serial"))
+    const xmlNode *other = ka_element_child(first, "target");
+
+    if (!serial || !first || ka_attribute_is(other, "type", "serial") ||
+        ka_attribute_is(other, "port", "0"))
         return;
     xmlNode *twin = xmlAddPrevSibling(first, xmlDocCopyNode(serial, devices->doc, 1));
     xmlNodeSetName(twin, (const xmlChar *)"console");
