@@ -1,4 +1,5 @@
 #include "drivers/document_part.h"
+#include "drivers/element.h"
 #include "drivers/item.h"
 
 #include <libxml/parser.h>
@@ -85,12 +86,9 @@ ka_document_build(const KaTable *table,
 char *
 ka_document_format(const KaDocument *document)
 {
-    xmlBuffer *buffer = xmlBufferCreate();
+    g_autofree char *text = ka_element_text(xmlDocGetRootElement(document->xml), TRUE);
 
-    xmlNodeDump(buffer, document->xml, xmlDocGetRootElement(document->xml), 0, 1);
-    char *text = g_strconcat((const char *)xmlBufferContent(buffer), "\n", NULL);
-    xmlBufferFree(buffer);
-    return text;
+    return g_strconcat(text, "\n", NULL);
 }
 
 gboolean

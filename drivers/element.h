@@ -1,4 +1,6 @@
 #pragma once
+#include "manifest/node.h"
+
 #include <glib.h>
 #include <libxml/tree.h>
 #include <string.h>
@@ -92,4 +94,27 @@ ka_element_has_only(const xmlNode *element, const char *const *attributes, const
         if (ka_element_is(node, NULL) && !(only_child && ka_element_is(node, only_child)))
             return FALSE;
     return TRUE;
+}
+
+/* As XML; pretty: indented. Caller frees. */
+static inline char *
+ka_element_text(const xmlNode *element, gboolean pretty)
+{
+    xmlBuffer *buffer = xmlBufferCreate();
+
+    xmlNodeDump(buffer, element->doc, ka_borrow(element), 0, pretty);
+    char *text = g_strdup((const char *)xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    return text;
+}
+
+/* Removes what is of the normal form alone: libvirt never sees it. */
+static inline void
+ka_element_drop_own(xmlNode *element)
+{
+    for (xmlAttr *attr = element->properties, *next; attr; attr = next) {
+        next = attr->next;
+        if (strncmp((const char *)attr->name, "ka-", 3) == 0)
+            xmlRemoveProp(attr);
+    }
 }

@@ -158,17 +158,6 @@ set_pin(KaGuestLive *change, const KaChange *what, GError **error)
 
 /* --- devices --- */
 
-static char *
-dump(xmlNode *element)
-{
-    xmlBuffer *buffer = xmlBufferCreate();
-
-    xmlNodeDump(buffer, element->doc, element, 0, 0);
-    char *text = g_strdup((const char *)xmlBufferContent(buffer));
-    xmlBufferFree(buffer);
-    return text;
-}
-
 static gboolean
 attach(KaGuestLive *change, const KaChange *what, GError **error)
 {
@@ -176,7 +165,7 @@ attach(KaGuestLive *change, const KaChange *what, GError **error)
 
     if (!element)
         return TRUE;
-    g_autofree char *text = dump(element);
+    g_autofree char *text = ka_element_text(element, FALSE);
     return result(change, virDomainAttachDeviceFlags(change->domain, text, VIR_DOMAIN_AFFECT_LIVE),
                   what, error);
 }
@@ -273,7 +262,7 @@ update(KaGuestLive *change, const KaChange *what, GError **error)
     if (first && ka_document_patch(&copy, change->form->want, together, TRUE, error)) {
         xmlNode *element = ka_document_item(&copy, item, NULL);
         done = ka_guest_denormalise(&copy, change->form, error);
-        g_autofree char *text = done && element ? dump(element) : NULL;
+        g_autofree char *text = done && element ? ka_element_text(element, FALSE) : NULL;
         if (text)
             done = result(change,
                           virDomainUpdateDeviceFlags(change->domain, text, VIR_DOMAIN_AFFECT_LIVE),
@@ -380,12 +369,12 @@ has_address(const xmlNode *devices, const xmlNode *address)
     xmlNode *twin = xmlDocCopyNode((xmlNode *)(guintptr)address, devices->doc, 1);
     gboolean found = FALSE;
 
-    text = dump(twin);
+    text = ka_element_text(twin, FALSE);
     xmlFreeNode(twin);
     ka_for_children(device, devices, NULL)
     {
         xmlNode *other = ka_element_child(device, "address");
-        g_autofree char *other_text = other ? dump(other) : NULL;
+        g_autofree char *other_text = other ? ka_element_text(other, FALSE) : NULL;
         found |= g_strcmp0(text, other_text) == 0;
     }
     return found;

@@ -263,24 +263,13 @@ denormalise_live_names(xmlNode *device)
         ka_attribute_set(device, "websocket", websocket);
 }
 
-/* What libvirt never sees. */
-static void
-drop_own_attributes(xmlNode *element)
-{
-    for (xmlAttr *attr = element->properties, *next; attr; attr = next) {
-        next = attr->next;
-        if (g_str_has_prefix((const char *)attr->name, "ka-"))
-            xmlRemoveProp(attr);
-    }
-}
-
 static void
 denormalise_device(xmlNode *device)
 {
     denormalise_live_names(device);
     if (ka_element_is(device, "graphics"))
         denormalise_graphics(device);
-    drop_own_attributes(device);
+    ka_element_drop_own(device);
 }
 
 /* --- whole documents --- */
@@ -364,7 +353,7 @@ ka_guest_denormalise(KaDocument *document, const KaGuestForm *form, GError **err
     denormalise_vcpus(root);
     denormalise_memory(root);
     denormalise_cpu(root);
-    drop_own_attributes(root);
+    ka_element_drop_own(root);
     if (!devices)
         return TRUE;
     if (!ka_guest_disks_denormalise(devices, form, error))

@@ -487,16 +487,6 @@ denormalise_element(xmlNode *element)
         forms[form].set(element, wanted);
 }
 
-static void
-strip(xmlNode *element)
-{
-    for (xmlAttr *attr = element->properties, *next; attr; attr = next) {
-        next = attr->next;
-        if (g_str_has_prefix((const char *)attr->name, "ka-"))
-            xmlRemoveProp(attr);
-    }
-}
-
 void
 ka_network_normalise(xmlDoc *xml)
 {
@@ -518,6 +508,6 @@ ka_network_denormalise(xmlDoc *xml)
     each(root, denormalise_group);
     each(root, denormalise_element);
     denormalise_forward(root);
-    each(root, strip);
-    strip(root);
+    each(root, ka_element_drop_own);
+    ka_element_drop_own(root);
 }

@@ -35,17 +35,6 @@ typedef struct {
     GMutex lock;
 } Search;
 
-static char *
-element_text(xmlNode *element)
-{
-    xmlBuffer *buffer = xmlBufferCreate();
-
-    xmlNodeDump(buffer, element->doc, element, 0, 0);
-    char *text = g_strdup((const char *)xmlBufferContent(buffer));
-    xmlBufferFree(buffer);
-    return text;
-}
-
 /* The interface on a network, without what libvirt adds to a live one. */
 static char *
 interface_on(const xmlNode *interface, const char *network, gboolean away)
@@ -64,7 +53,7 @@ interface_on(const xmlNode *interface, const char *network, gboolean away)
         xmlSetProp(source, KA_XML("portgroup"), KA_XML(portgroup));
     for (gsize i = 0; away && i < G_N_ELEMENTS(peculiar); i++)
         ka_xml_drop(copy, peculiar[i]);
-    char *text = element_text(copy);
+    char *text = ka_element_text(copy, FALSE);
     xmlFreeNode(copy);
     return text;
 }
@@ -87,8 +76,8 @@ look_at(Search *search, const char *guest, xmlNode *interface, const char *proje
     plug->movable = bridge != NULL;
     plug->port = by_bridge ? NULL : g_strdup(ka_attribute(source, "portid"));
     plug->away = interface_on(interface, search->waiting, TRUE);
-    plug->interface =
-        by_bridge ? element_text(interface) : interface_on(interface, search->network, FALSE);
+    plug->interface = by_bridge ? ka_element_text(interface, FALSE)
+                                : interface_on(interface, search->network, FALSE);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&search->lock);
     g_ptr_array_add(search->plugs, plug);
 }

@@ -17,17 +17,6 @@ static const struct {
     {VIR_NETWORK_SECTION_DNS_SRV,           "dns/srv",           FALSE, "an SRV record"   },
 };
 
-static char *
-element_text(xmlNode *element)
-{
-    xmlBuffer *buffer = xmlBufferCreate();
-
-    xmlNodeDump(buffer, element->doc, element, 0, 0);
-    char *text = g_strdup((const char *)xmlBufferContent(buffer));
-    xmlBufferFree(buffer);
-    return text;
-}
-
 /* The elements at a place as texts. parent NULL: none. */
 static GPtrArray *
 texts_at(xmlNode *parent, const char *place)
@@ -36,7 +25,7 @@ texts_at(xmlNode *parent, const char *place)
     g_autoptr(GPtrArray) elements = parent ? ka_place_select(parent, place) : g_ptr_array_new();
 
     for (guint i = 0; i < elements->len; i++)
-        g_ptr_array_add(texts, element_text(g_ptr_array_index(elements, i)));
+        g_ptr_array_add(texts, ka_element_text(g_ptr_array_index(elements, i), FALSE));
     return texts;
 }
 

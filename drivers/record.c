@@ -1,4 +1,5 @@
 #include "drivers/record.h"
+#include "drivers/element.h"
 #include "drivers/item.h"
 #include "drivers/link.h"
 
@@ -136,13 +137,10 @@ ka_record_write(KaDocument *document, const KaRecord *record)
 char *
 ka_record_format(const KaRecord *record)
 {
-    xmlBuffer *buffer = xmlBufferCreate();
     xmlNode *node = build(record, FALSE); /* libvirt puts it there itself, and only if it isn't */
+    char *text = ka_element_text(node, FALSE);
 
-    xmlNodeDump(buffer, NULL, node, 0, 0);
-    char *text = g_strdup((const char *)xmlBufferContent(buffer));
     xmlFreeNode(node);
-    xmlBufferFree(buffer);
     return text;
 }
 

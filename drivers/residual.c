@@ -1,4 +1,5 @@
 #include "drivers/document.h"
+#include "drivers/element.h"
 #include "drivers/record.h"
 
 /* What an exported manifest must say in XML because no row does: a document minus what its own
@@ -179,15 +180,11 @@ subtract(const Residual *residual, const xmlNode *element, const xmlNode *built)
 }
 
 static void
-dump(GString *text, xmlNode *node)
+dump(GString *text, const xmlNode *node)
 {
-    xmlBuffer *buffer = xmlBufferCreate();
+    g_autofree char *part = ka_element_text(node, TRUE);
 
-    xmlNodeDump(buffer, node->doc, node, 0, 1);
-    if (text->len)
-        g_string_append_c(text, '\n');
-    g_string_append(text, (const char *)xmlBufferContent(buffer));
-    xmlBufferFree(buffer);
+    g_string_append_printf(text, "%s%s", text->len ? "\n" : "", part);
 }
 
 static gboolean
