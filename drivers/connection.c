@@ -371,7 +371,7 @@ ka_link_parallel(GPtrArray *items,
 char *
 ka_digest(const char *text, ...)
 {
-    g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_MD5);
     va_list arguments;
 
     va_start(arguments, text);
