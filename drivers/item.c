@@ -103,7 +103,7 @@ id_read(const Id *id, const KaRows *rows, const KaField *paired, xmlNode *elemen
     if (id->prefix)
         return g_str_has_prefix(text, id->prefix) ? g_strdup(text + strlen(id->prefix)) : NULL;
     char *canonical =
-        ka_codec_parse(id->is_pair ? paired->codec : ka_rows_key_codec(rows), text, NULL);
+        ka_codec_parse(id->is_pair ? paired->codec : rows->name, text, NULL);
     return canonical ? canonical : g_steal_pointer(&text);
 }
 
@@ -296,7 +296,7 @@ id_key(const Id *id, const KaRows *rows, xmlNode *element, guint ordinal)
     g_autofree char *name = text && id->is_pair ? made_name(rows, ordinal) : NULL;
     if (!text)
         return NULL;
-    return ka_codec_parse(ka_rows_key_codec(rows), name ? name : text, NULL);
+    return ka_codec_parse(rows->name, name ? name : text, NULL);
 }
 
 GPtrArray *

@@ -279,7 +279,7 @@ static void check_node(Check *check, const Frame *frame, KaNode *node, guint ite
 static void
 check_key(Check *check, const Frame *frame, KaNode *node)
 {
-    const KaCodec *codec = ka_rows_key_codec(frame->rows);
+    const KaCodec *codec = frame->rows->name;
     if (node->key[0] == '\0') {
         report(check, frame->up, ka_node_key_mark(node), "expected a name, got nothing");
         return;

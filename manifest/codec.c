@@ -4,23 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORD_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 /* Longer texts are cut in messages. */
 #define SHOWN_CHARACTERS 60
 #define LONGEST_NAME 200
 
 G_DEFINE_QUARK(ka - codec - error - quark, ka_codec_error)
 
+/* JSON's types differ in their first letter, and this is asked for every value. */
 static gboolean
 is_boolean(const KaCodec *codec)
 {
-    return codec->json_type && strcmp(codec->json_type, "boolean") == 0;
+    return codec->json_type && codec->json_type[0] == 'b';
 }
 
 static gboolean
 is_integer(const KaCodec *codec)
 {
-    return codec->json_type && strcmp(codec->json_type, "integer") == 0;
+    return codec->json_type && codec->json_type[0] == 'i';
 }
 
 char *
@@ -91,16 +91,26 @@ is_line(G_GNUC_UNUSED const KaCodec *codec, const char *text)
     return is_clean(text, "");
 }
 
+/* Letters, digits and others; not empty. */
+static gboolean
+is_made_of(const char *text, const char *others)
+{
+    const char *at = text;
+    while (g_ascii_isalnum(*at) || (*at && strchr(others, *at)))
+        at++;
+    return *at == '\0' && at > text;
+}
+
 gboolean
 ka_codec_is_word(G_GNUC_UNUSED const KaCodec *codec, const char *text)
 {
-    return *text && text[strspn(text, WORD_CHARACTERS "_.:+-")] == '\0';
+    return is_made_of(text, "_.:+-");
 }
 
 static gboolean
 is_device(G_GNUC_UNUSED const KaCodec *codec, const char *text)
 {
-    return *text && text[strspn(text, WORD_CHARACTERS "_-")] == '\0';
+    return is_made_of(text, "_-");
 }
 
 static gboolean

@@ -40,9 +40,9 @@ descend(const KaRows *rows, const char *before, const char *key, GError **error)
         return found && found->any ? found->any : found;
     }
     const KaRows *item = rows_of_item(rows);
-    const KaRows *found = rows->by_segment ? g_hash_table_lookup(rows->by_segment, key) : NULL;
-    if (!found && item->by_segment)
-        found = g_hash_table_lookup(item->by_segment, key);
+    const KaRows *found = ka_rows_named(rows, key);
+    if (!found)
+        found = ka_rows_named(item, key);
     /* What is no key may be the name of an item; a typo of a key can't be told from it further on.
      */
     if (found)
@@ -125,7 +125,7 @@ add_expected(GString *out, const KaRows *rows)
     if (item)
         g_string_printf(text, "a list; items: %s", expected);
     else if (rows->any && !rows->any->next && rows->first == rows->any) {
-        g_autofree char *key = ka_codec_expected(ka_rows_key_codec(rows->any));
+        g_autofree char *key = ka_codec_expected(rows->any->name);
         g_string_printf(text, "a map; keys: %s", key);
     } else
         g_string_assign(text, expected);

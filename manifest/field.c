@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define N_LISTS 64
+
 static void
 claim_free(gpointer data)
 {
@@ -10,6 +12,24 @@ claim_free(gpointer data)
     g_free(claim->place);
     g_free(claim->value);
     g_free(claim);
+}
+
+/* Every key of a manifest is looked up: what is read of it here tells nearly all of a map apart. */
+static KaRows **
+list_of(const KaRows *rows, const char *segment)
+{
+    gsize length = strlen(segment);
+    const guchar *bytes = (const guchar *)segment;
+    return &rows->by_segment[(length + bytes[0] * 5u + bytes[length / 2] * 3u) % N_LISTS];
+}
+
+KaRows *
+ka_rows_named(const KaRows *rows, const char *segment)
+{
+    KaRows *child = rows->by_segment ? *list_of(rows, segment) : NULL;
+    while (child && strcmp(child->segment, segment) != 0)
+        child = child->same;
+    return child;
 }
 
 static KaRows *
@@ -25,17 +45,13 @@ rows_append(KaRows *parent, const char *segment)
         end = &(*end)->next;
     *end = rows;
     if (!parent->by_segment)
-        parent->by_segment = g_hash_table_new(g_str_hash, g_str_equal);
-    g_hash_table_insert(parent->by_segment, ka_borrow(rows->segment), rows);
+        parent->by_segment = g_new0(KaRows *, N_LISTS);
+    KaRows **list = list_of(parent, segment);
+    rows->same = *list;
+    *list = rows;
     if (strcmp(segment, "*") == 0 || strcmp(segment, "[]") == 0)
         parent->any = rows;
     return rows;
-}
-
-static KaRows *
-rows_child(const KaRows *rows, const char *segment)
-{
-    return rows->by_segment ? g_hash_table_lookup(rows->by_segment, segment) : NULL;
 }
 
 /* "dns.hosts[].name" is dns, hosts, [], name. */
@@ -61,7 +77,7 @@ add_row(KaRows *top, const KaField *row)
     g_auto(GStrv) segments = key_segments(row->key);
     KaRows *rows = top;
     for (char **segment = segments; *segment; segment++) {
-        KaRows *child = rows_child(rows, *segment);
+        KaRows *child = ka_rows_named(rows, *segment);
         gboolean is_last = !segment[1];
         if (!child && !is_last)
             g_error("table '%s': row '%s' stands before its parent's", top->table->kind, row->key);
@@ -70,6 +86,8 @@ add_row(KaRows *top, const KaField *row)
         rows = child ? child : rows_append(rows, *segment);
     }
     rows->row = row;
+    gboolean is_alias = row->id && strstr(row->id, "=ua-*");
+    rows->name = row->name ? row->name : is_alias ? &ka_device : &ka_line;
 }
 
 /* Behind the "self" (or ".") that a place may begin with; NULL: it begins with another step. */
@@ -178,7 +196,7 @@ ka_rows_free(KaRows *top)
         ka_rows_free(child);
         child = next;
     }
-    g_clear_pointer(&top->by_segment, g_hash_table_unref);
+    g_free(top->by_segment);
     g_clear_pointer(&top->claims, g_ptr_array_unref);
     g_free(top);
 }
@@ -188,7 +206,7 @@ ka_rows_child(const KaRows *rows, const char *key)
 {
     /* Most keys are names that the user gave: no need to look among the rows'. */
     gboolean has_names = rows->first && (rows->first != rows->any || rows->first->next);
-    const KaRows *child = has_names ? rows_child(rows, key) : NULL;
+    const KaRows *child = has_names ? ka_rows_named(rows, key) : NULL;
     if (child)
         return child;
     return rows->any && rows->any->segment[0] == '*' ? rows->any : NULL;
@@ -198,15 +216,6 @@ const KaRows *
 ka_rows_item(const KaRows *rows)
 {
     return rows->any && rows->any->segment[0] == '[' ? rows->any : NULL;
-}
-
-const KaCodec *
-ka_rows_key_codec(const KaRows *rows)
-{
-    const KaField *row = rows->row;
-    if (row->name)
-        return row->name;
-    return row->id && strstr(row->id, "=ua-*") ? &ka_device : &ka_line;
 }
 
 const KaRows *

@@ -21,14 +21,14 @@ typedef enum {
  *   step    = ("self" | "." | element) predicate*
  *   predicate = "[" relative-path "='" value "']" | "[" relative-path "]" (exists)
  *   prefix:element is allowed for namespaced elements.
- * Reading selects the first match that satisfies its predicates; writing creates what is missing and
- * makes the predicates true. "self" is the element of the nearest '*' or '[]' row above, or the root.
- * Predicates of "self" make a union: writing one row clears the places of the item's other rows whose
- * predicates of "self" contradict it. Predicates of other steps choose among elements, so two rows may
- * stand side by side ("devices/graphics[@type='vnc']/@port"); for a union over one element below, let
- * "self" say it: "self[source/auth/@type='chap']/source/auth/@username".
- * A '*' or '[]' row's place selects all its elements. One that is a scalar says where its value
- * stands: in the last "@attribute" ("cputune/vcpupin/@cpuset", with id "@vcpu"), in the elements' text
+ * Reading selects the first match that satisfies its predicates; writing creates what is missing
+ * and makes the predicates true. "self" is the element of the nearest '*' or '[]' row above, or the
+ * root. Predicates of "self" make a union: writing one row clears the places of the item's other
+ * rows whose predicates of "self" contradict it. Predicates of other steps choose among elements,
+ * so two rows may stand side by side ("devices/graphics[@type='vnc']/@port"); for a union over one
+ * element below, let "self" say it: "self[source/auth/@type='chap']/source/auth/@username". A '*'
+ * or '[]' row's place selects all its elements. One that is a scalar says where its value stands:
+ * in the last "@attribute" ("cputune/vcpupin/@cpuset", with id "@vcpu"), in the elements' text
  * ("dns/host/hostname"), or after " => " ("ip/dhcp/range => @start '-' @end").
  * A map row with a place is there as long as that element is. */
 struct KaField {
@@ -41,7 +41,8 @@ struct KaField {
                 "=place" (paired by the item's own value held at that place), "#" (ordinal) */
     const char
         *fresh; /* canonical value of a new object or item and of a released field; NULL: absent */
-    const char *brief; /* of map rows: the key below (or an item's name) that a bare value stands for, or NULL */
+    const char *brief; /* of map rows: the key below (or an item's name) that a bare value stands
+                          for, or NULL */
     KaWay way;
     const char *doc; /* one line: meaning, unit, default */
     const KaCodec
@@ -70,9 +71,11 @@ struct KaRows {
     const char *segment;  /* "disks", "*", "[]"; "" at the top */
     const KaField *row;   /* NULL only at the top: every branch has its row */
     KaRows *parent;
-    KaRows *first, *next;   /* children in the table's order; siblings */
-    KaRows *any;            /* the child '*' or '[]', or NULL */
-    GHashTable *by_segment; /* owned; children by segment, NULL when there are none */
+    KaRows *first, *next; /* children in the table's order; siblings */
+    KaRows *any;          /* the child '*' or '[]', or NULL */
+    KaRows **by_segment;  /* owned; children in short lists, NULL when there are none */
+    KaRows *same;         /* the next one in the list */
+    const KaCodec *name;  /* of the keys of a '*' row */
     GPtrArray *claims; /* owned KaClaim: the predicates of the row's place on its item ("self"); two
                           of one item that contradict are a union declared twice. NULL: none */
 };
@@ -85,8 +88,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaRows, ka_rows_free)
 const KaRows *ka_rows_child(const KaRows *rows, const char *key);
 /* The rows of a list's items; NULL: none. */
 const KaRows *ka_rows_item(const KaRows *rows);
-/* The codec of the keys of a '*' row. */
-const KaCodec *ka_rows_key_codec(const KaRows *rows);
+/* The child of exactly this segment; NULL: none. */
+KaRows *ka_rows_named(const KaRows *rows, const char *segment);
 /* The rows at a path as in ka_path_append ("disks.vda.cache" and "disks.*.cache",
  * "dns.forwarders[]" alike). */
 const KaRows *ka_rows_find(const KaRows *top, const char *path);

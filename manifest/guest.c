@@ -17,55 +17,55 @@ is_map(const KaNode *node)
     return node && node->type == KA_NODE_MAP;
 }
 
-/* Adds a value that a new guest gets below node, unless the manifest speaks of it or of a branch
- * above it. path: plain keys. text NULL: absent, where the row's own fresh value doesn't fit. */
-static void
-add_fresh_at(const Completion *completion,
-             KaNode *node,
-             const KaRows *rows,
-             const char *path,
-             const char *text)
+/* Adds what a new guest gets below node, unless the manifest speaks of it. key and text live as
+ * long as the tree. Returns what stands at the key. */
+static KaNode *
+add_fresh(const Completion *completion,
+          KaNode *node,
+          const KaRows *rows,
+          const char *key,
+          KaNodeType type)
 {
-    KaTree *tree = completion->manifest->tree;
+    KaNode *child = ka_node_get(node, key);
 
-    for (gsize length = 0; *path; path += length + (path[length] == '.')) {
-        char key[32];
-        length = strcspn(path, ".");
-        g_strlcpy(key, path, MIN(length + 1, sizeof key));
-        gboolean is_leaf = path[length] == '\0';
-        rows = ka_rows_child(rows, key);
-        KaNode *child = ka_node_get(node, key);
-        if (!child) {
-            KaNodeType leaf = text ? KA_NODE_SCALAR : KA_NODE_NULL;
-            child = ka_node_new(tree, is_leaf ? leaf : KA_NODE_MAP);
-            child->row = rows->row;
-            child->fresh = TRUE;
-            if (is_leaf)
-                child->text = ka_tree_strdup(tree, text);
-            ka_node_append(tree, node, key, child);
-        } else if (!is_map(child)) {
-            return;
-        }
-        node = child;
+    if (child)
+        return child;
+    child = ka_node_new(completion->manifest->tree, type);
+    child->row = ka_rows_child(rows, key)->row;
+    child->fresh = TRUE;
+    return ka_node_link(node, key, child);
+}
+
+/* text NULL: absent, where the row's own fresh value doesn't fit. */
+static void
+add_value(const Completion *completion,
+          KaNode *node,
+          const KaRows *rows,
+          const char *key,
+          const char *text)
+{
+    if (!ka_node_get(node, key))
+        add_fresh(completion, node, rows, key, text ? KA_NODE_SCALAR : KA_NODE_NULL)->text = text;
+}
+
+/* The same below a branch of the guest, or below its item. */
+static void
+add_below(const Completion *completion,
+          const char *branch,
+          const char *item,
+          const char *key,
+          const char *text)
+{
+    const KaRows *rows = ka_rows_child(completion->rows, branch);
+    KaNode *node =
+        add_fresh(completion, completion->guest->node, completion->rows, branch, KA_NODE_MAP);
+
+    if (item && is_map(node)) {
+        node = add_fresh(completion, node, rows, item, KA_NODE_MAP);
+        rows = ka_rows_child(rows, item);
     }
-}
-
-static void
-add_fresh(const Completion *completion, const char *path, const char *text)
-{
-    add_fresh_at(completion, completion->guest->node, completion->rows, path, text);
-}
-
-static void
-add_fresh_below(const Completion *completion,
-                const char *branch,
-                KaNode *item,
-                const char *key,
-                const char *text)
-{
-    const KaRows *rows = ka_rows_child(ka_rows_child(completion->rows, branch), item->key);
-
-    add_fresh_at(completion, item, rows, key, text);
+    if (is_map(node))
+        add_value(completion, node, rows, key, text);
 }
 
 static void error_at(const Completion *completion, const KaNode *node, const char *format, ...)
@@ -91,15 +91,14 @@ has_xml(const Completion *completion, const char *branch, const char *item)
     return ka_node_get(ka_node_get(completion->guest->node, "xml"), place) != NULL;
 }
 
-/* How many of the keys the item declares with a value. */
-static guint
-count_values(const KaNode *item, const char *const *keys, gsize n_keys)
+/* Does the item declare one of the keys with a value? */
+static gboolean
+has_value(const KaNode *item, const char *const *keys, gsize n_keys)
 {
-    guint count = 0;
-
     for (gsize i = 0; i < n_keys; i++)
-        count += ka_node_text(item, keys[i]) != NULL;
-    return count;
+        if (ka_node_text(item, keys[i]))
+            return TRUE;
+    return FALSE;
 }
 
 static const char *
@@ -159,47 +158,47 @@ disk_format(const Completion *completion, const KaNode *item)
 }
 
 static void
-complete_disk(const Completion *completion, KaNode *item)
+complete_disk(const Completion *completion, KaNode *item, const KaRows *rows)
 {
     static const char *const sources[] = {"disk", "volume", "path", "device", "protocol"};
     const char *as = ka_node_text(item, "as");
-    guint n_sources = count_values(item, sources, G_N_ELEMENTS(sources));
+    gboolean has_source = has_value(item, sources, G_N_ELEMENTS(sources));
     gboolean removable = g_strcmp0(as, "cdrom") == 0 || g_strcmp0(as, "floppy") == 0;
 
-    if (!n_sources && !removable && !has_xml(completion, "disks", item->key))
+    if (!has_source && !removable && !has_xml(completion, "disks", item->key))
         error_at(
             completion, item,
             "disks.%s: expected one of disk, volume, path, device or protocol, found none of them",
             item->key);
-    if (!as && g_str_has_prefix(item->key, "fd"))
-        add_fresh_below(completion, "disks", item, "as", "floppy");
-    else if (!as)
-        add_fresh_below(completion, "disks", item, "as", "disk");
+    if (!as)
+        add_value(completion, item, rows, "as",
+                  g_str_has_prefix(item->key, "fd") ? "floppy" : "disk");
     const char *bus = bus_of_target(item->key, as);
     if (bus)
-        add_fresh_below(completion, "disks", item, "bus", bus);
+        add_value(completion, item, rows, "bus", bus);
     else if (!ka_node_get(item, "bus") && !has_xml(completion, "disks", item->key))
         error_at(completion, item,
                  "disks.%s: expected a target such as vda, sda, hda or fda, or a 'bus'", item->key);
-    if (n_sources && !ka_node_get(item, "volume"))
-        add_fresh_below(completion, "disks", item, "format", disk_format(completion, item));
+    if (has_source && !ka_node_get(item, "volume"))
+        add_value(completion, item, rows, "format", disk_format(completion, item));
 }
 
 static void
-complete_nic(const Completion *completion, KaNode *item)
+complete_nic(const Completion *completion, KaNode *item, const KaRows *rows)
 {
     static const char *const sources[] = {"network", "bridge", "direct", "user"};
-    g_autofree char *mac =
-        ka_guest_mac(completion->manifest->project, completion->guest->name, item->key);
 
-    if (!count_values(item, sources, G_N_ELEMENTS(sources)) &&
-        !has_xml(completion, "nics", item->key))
+    if (!has_value(item, sources, G_N_ELEMENTS(sources)) && !has_xml(completion, "nics", item->key))
         error_at(completion, item,
                  "nics.%s: expected one of network, bridge, direct or user, found none of them",
                  item->key);
-    add_fresh_below(completion, "nics", item, "mac", mac);
+    if (!ka_node_get(item, "mac")) {
+        g_autofree char *mac =
+            ka_guest_mac(completion->manifest->project, completion->guest->name, item->key);
+        add_value(completion, item, rows, "mac", ka_tree_strdup(completion->manifest->tree, mac));
+    }
     if (ka_node_text(item, "direct"))
-        add_fresh_below(completion, "nics", item, "mode", "bridge");
+        add_value(completion, item, rows, "mode", "bridge");
 }
 
 /* Product of the topology's factors; 0: no topology is declared. */
@@ -223,7 +222,6 @@ complete_maximum(const Completion *completion, const char *branch, gint64 implie
 {
     KaNode *map = ka_node_get(completion->guest->node, branch);
     const KaNode *current = ka_node_get(map, "current"), *maximum = ka_node_get(map, "maximum");
-    const KaRows *rows = ka_rows_child(completion->rows, branch);
 
     if (!is_map(map) || (current && current->type == KA_NODE_NULL) ||
         (maximum && maximum->type == KA_NODE_NULL))
@@ -233,6 +231,8 @@ complete_maximum(const Completion *completion, const char *branch, gint64 implie
     if (current && maximum && now <= most)
         return;
     g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, most);
+    const KaRows *rows = ka_rows_child(completion->rows, branch);
+    const char *missing = !maximum && most ? "maximum" : !current ? "current" : NULL;
     if (current && now > most) {
         const KaCodec *codec = ka_rows_child(rows, "current")->row->codec;
         g_autofree char *limit = ka_codec_format(codec, text);
@@ -240,21 +240,20 @@ complete_maximum(const Completion *completion, const char *branch, gint64 implie
         error_at(completion, current,
                  "%s.current: expected at most %s.maximum, which is %s, found %s", branch, branch,
                  limit, found);
-    } else if (!maximum && most)
-        add_fresh_at(completion, map, rows, "maximum", text);
-    else if (!current)
-        add_fresh_at(completion, map, rows, "current", text);
+    } else if (missing) {
+        add_value(completion, map, rows, missing, ka_tree_strdup(completion->manifest->tree, text));
+    }
 }
 
 static void
 complete_vcpus(const Completion *completion)
 {
-    const KaNode *topology = ka_node_find(completion->guest->node, "cpu.topology");
+    const KaNode *topology = ka_node_get(ka_node_get(completion->guest->node, "cpu"), "topology");
     gint64 product = topology_product(topology);
 
     complete_maximum(completion, "vcpus", product);
-    const char *maximum = ka_node_text(completion->guest->node, "vcpus.maximum");
-    if (product && maximum && g_ascii_strtoll(maximum, NULL, 10) != product)
+    const char *maximum = product ? ka_node_text(completion->guest->node, "vcpus.maximum") : NULL;
+    if (maximum && g_ascii_strtoll(maximum, NULL, 10) != product)
         error_at(completion, topology,
                  "cpu.topology: expected a product of vcpus.maximum, which is %s, found "
                  "%" G_GINT64_FORMAT,
@@ -286,36 +285,43 @@ complete_platform(const Completion *completion)
     const KaNode *graphics = ka_node_get(node, "graphics");
 
     if (arch && !g_str_equal(arch, "x86_64") && !g_str_equal(arch, "i686")) {
-        add_fresh(completion, "features.acpi", NULL);
-        add_fresh(completion, "features.apic", NULL);
+        add_below(completion, "features", NULL, "acpi", NULL);
+        add_below(completion, "features", NULL, "apic", NULL);
     }
     if (!ka_node_get(node, "serial"))
-        add_fresh(completion, "serial.0.type", "pty");
+        add_below(completion, "serial", "0", "type", "pty");
     if (!is_map(graphics) || !graphics->first)
         return;
     if (!ka_node_get(node, "video"))
-        add_fresh(completion, "video.0.model", "virtio");
+        add_below(completion, "video", "0", "model", "virtio");
     if (!ka_node_get(node, "inputs")) {
-        add_fresh(completion, "inputs.0.type", "tablet");
-        add_fresh(completion, "inputs.0.bus", "usb");
+        add_below(completion, "inputs", "0", "type", "tablet");
+        add_below(completion, "inputs", "0", "bus", "usb");
     }
+}
+
+static void
+complete_items(const Completion *completion,
+               const char *branch,
+               void (*complete)(const Completion *completion, KaNode *item, const KaRows *rows))
+{
+    const KaNode *items = ka_node_get(completion->guest->node, branch);
+    const KaRows *rows = ka_rows_child(completion->rows, branch);
+
+    for (KaNode *item = items ? items->first : NULL; item; item = item->next)
+        if (is_map(item))
+            complete(completion, item, ka_rows_child(rows, item->key));
 }
 
 void
 ka_guest_complete(KaManifest *manifest, KaObject *guest, KaDiagnostics *diagnostics)
 {
     Completion completion = {manifest, guest, ka_kind_rows(guest->kind), diagnostics};
-    const KaNode *disks = ka_node_get(guest->node, "disks");
-    const KaNode *nics = ka_node_get(guest->node, "nics");
 
     if (!is_map(guest->node))
         return;
-    for (KaNode *item = disks ? disks->first : NULL; item; item = item->next)
-        if (is_map(item))
-            complete_disk(&completion, item);
-    for (KaNode *item = nics ? nics->first : NULL; item; item = item->next)
-        if (is_map(item))
-            complete_nic(&completion, item);
+    complete_items(&completion, "disks", complete_disk);
+    complete_items(&completion, "nics", complete_nic);
     complete_vcpus(&completion);
     complete_maximum(&completion, "memory", 0);
     complete_platform(&completion);

@@ -23,6 +23,7 @@ manifest_new(void)
 {
     KaManifest *manifest = g_new0(KaManifest, 1);
     manifest->tree = ka_tree_new();
+    manifest->none = g_ptr_array_new();
     manifest->sources = g_ptr_array_new_with_free_func((GDestroyNotify)ka_source_free);
     manifest->objects = g_new0(GPtrArray *, ka_n_kinds);
     manifest->by_name = g_new0(GHashTable *, ka_n_kinds);
@@ -44,6 +45,7 @@ ka_manifest_free(KaManifest *manifest)
     }
     g_free(manifest->objects);
     g_free(manifest->by_name);
+    g_ptr_array_unref(manifest->none);
     g_ptr_array_unref(manifest->sources);
     ka_tree_free(manifest->tree);
     g_free(manifest);
@@ -63,8 +65,8 @@ ka_manifest_add(KaManifest *manifest, const KaKind *kind, KaNode *node)
     object->kind = kind;
     object->name = node->key;
     object->node = node;
-    object->hosts = g_ptr_array_new();
-    object->needs = g_ptr_array_new();
+    object->hosts = g_ptr_array_ref(manifest->none);
+    object->needs = g_ptr_array_ref(manifest->none);
     g_ptr_array_add(manifest->objects[index], object);
     g_hash_table_insert(manifest->by_name[index], (gpointer)(guintptr)object->name, object);
     return object;

@@ -42,8 +42,8 @@ struct KaObject {
     const KaKind *kind;
     const char *name;      /* owned by the manifest's tree */
     KaNode *node;          /* checked: rows set, scalars canonical; owned by the manifest's tree */
-    GPtrArray *hosts;      /* owned; borrowed KaObject of kind host, where it is to be; may be empty */
-    GPtrArray *needs;      /* owned; borrowed KaObject that it names, each once */
+    GPtrArray *hosts;      /* shared; borrowed KaObject of kind host, where it is to be; may be empty */
+    GPtrArray *needs;      /* shared; borrowed KaObject that it names, each once */
     gboolean has_own_host; /* it says itself where it is to be */
     gboolean protect;
     KaWords allow;
@@ -55,6 +55,7 @@ struct KaManifest {
     GPtrArray *sources;   /* owned KaSource */
     const char *project;  /* in the tree; never NULL once loaded: "default" where none is said */
     GPtrArray **objects;  /* owned; ka_n_kinds arrays of owned KaObject, in the order written */
+    GPtrArray *none;      /* shared; the empty list of all objects that need nothing */
     GHashTable **by_name; /* owned; ka_n_kinds tables name → borrowed KaObject */
 };
 

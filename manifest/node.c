@@ -13,7 +13,8 @@ struct Chunk {
 };
 
 #define FIRST_CHUNK 4096
-#define LARGEST_CHUNK (8 * 1024 * 1024)
+/* A whole huge page and no more: what of a chunk is touched is cleared as a whole. */
+#define LARGEST_CHUNK HUGE_PAGE
 #define HUGE_PAGE (2 * 1024 * 1024)
 
 KaTree *
@@ -58,7 +59,7 @@ chunk_with_room(KaTree *tree, gsize size)
     if (current && current->back - current->front >= size)
         return current;
 
-    gsize usual = current ? MIN(current->size * 4, LARGEST_CHUNK) : FIRST_CHUNK;
+    gsize usual = current ? MIN(current->size * 2, LARGEST_CHUNK) : FIRST_CHUNK;
     gboolean apart = size > usual / 4;
     Chunk *chunk = chunk_new(apart ? sizeof(Chunk) + size : usual);
     /* A large piece must not waste what is left of the current chunk. */
@@ -185,7 +186,8 @@ get_sized(const KaNode *node, const char *key, gsize length)
     if (!node || node->type != KA_NODE_MAP)
         return NULL;
     for (KaNode *child = node->first; child; child = child->next)
-        if (strncmp(child->key, key, length) == 0 && child->key[length] == '\0')
+        if (*child->key == *key && strncmp(child->key, key, length) == 0 &&
+            child->key[length] == '\0')
             return child;
     return NULL;
 }
@@ -210,7 +212,7 @@ next_key(const char **path, gsize *ret_length, char **ret_copy)
     if (*at == '\0')
         return NULL;
     if (*at != '"') {
-        *ret_length = strcspn(at, ".");
+        *ret_length = (gsize)(strchrnul(at, '.') - at);
         *path = at + *ret_length + (at[*ret_length] == '.');
         return at;
     }

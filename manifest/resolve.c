@@ -15,6 +15,7 @@ typedef struct {
     GHashTable *macs;    /* borrowed; MAC address → Nic in the manifest's tree */
     GHashTable *visited; /* borrowed; KaObject → how far the search for cycles is */
     GPtrArray *chain;    /* borrowed; borrowed KaObject, the one being followed */
+    GPtrArray *waiting;  /* borrowed; borrowed KaObject whose needs are to get its hosts */
 } Resolver;
 
 typedef void (*Visitor)(Resolver *resolver, KaObject *object);
@@ -31,7 +32,7 @@ for_each_object(Resolver *resolver, const KaKind *kind, Visitor visit)
 static gboolean
 is_a(const KaObject *object, const char *kind)
 {
-    return g_str_equal(object->kind->table->kind, kind);
+    return object->kind == ka_kind_find(kind);
 }
 
 static const GPtrArray *
@@ -53,6 +54,30 @@ add_local_host(Resolver *resolver, const char *uri)
         ka_node_put(manifest->tree, node, "uri", uri);
     ka_check(manifest->tree, node, ka_kind_rows(kind), resolver->diagnostics);
     ka_manifest_add(manifest, kind, node);
+}
+
+/* --- lists, which are shared until one is added to --- */
+
+static void
+add_to(const Resolver *resolver, GPtrArray **list, KaObject *object)
+{
+    if (*list == resolver->manifest->none) {
+        g_ptr_array_unref(*list);
+        *list = g_ptr_array_new();
+    }
+    g_ptr_array_add(*list, object);
+}
+
+static void
+add_host(const Resolver *resolver, KaObject *object, KaObject *host)
+{
+    GPtrArray *all = resolver->manifest->objects[ka_kind_index(host->kind)];
+    if (all->len > 1) {
+        add_to(resolver, &object->hosts, host);
+    } else if (object->hosts != all) {
+        g_ptr_array_unref(object->hosts);
+        object->hosts = g_ptr_array_ref(all);
+    }
 }
 
 /* --- references --- */
@@ -111,9 +136,9 @@ follow_references(Resolver *resolver, KaObject *object, const KaNode *node)
     if (!named)
         add_undeclared(resolver, object, node, kind);
     else if (is_a(named, "host"))
-        g_ptr_array_add(object->hosts, named);
+        add_host(resolver, object, named);
     else if (!g_ptr_array_find(object->needs, named, NULL))
-        g_ptr_array_add(object->needs, named);
+        add_to(resolver, &object->needs, named);
 }
 
 /* Where the object names the other one. */
@@ -210,7 +235,7 @@ add_contradiction(Resolver *resolver,
 static void
 spread_hosts(Resolver *resolver, KaObject *first)
 {
-    g_autoptr(GPtrArray) waiting = g_ptr_array_new();
+    GPtrArray *waiting = resolver->waiting;
     g_ptr_array_add(waiting, first);
     while (waiting->len > 0) {
         KaObject *object = g_ptr_array_steal_index(waiting, waiting->len - 1);
@@ -220,7 +245,7 @@ spread_hosts(Resolver *resolver, KaObject *first)
             if (g_ptr_array_find(need->hosts, host, NULL))
                 continue;
             if (!need->has_own_host) {
-                g_ptr_array_add(need->hosts, host);
+                add_host(resolver, need, host);
                 g_ptr_array_add(waiting, need);
             } else if (!may_be_undeclared(need->kind) && need->hosts->len > 0) {
                 add_contradiction(resolver, object, need, host);
@@ -236,7 +261,7 @@ place(Resolver *resolver, KaObject *object)
     if (is_a(object, "host"))
         return;
     if (hosts->len == 1 && object->hosts->len == 0 && !object->has_own_host)
-        g_ptr_array_add(object->hosts, g_ptr_array_index(hosts, 0));
+        add_host(resolver, object, g_ptr_array_index(hosts, 0));
     if (object->hosts->len > 0)
         spread_hosts(resolver, object);
 }
@@ -328,7 +353,8 @@ ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnos
     g_autoptr(GHashTable) visited = g_hash_table_new(NULL, NULL);
     g_autoptr(GHashTable) macs = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GPtrArray) chain = g_ptr_array_new();
-    Resolver resolver = {manifest, diagnostics, 0, macs, visited, chain};
+    g_autoptr(GPtrArray) waiting = g_ptr_array_new();
+    Resolver resolver = {manifest, diagnostics, 0, macs, visited, chain, waiting};
     add_local_host(&resolver, default_uri);
     for_each_object(&resolver, NULL, settle);
     for_each_object(&resolver, NULL, find_cycle);

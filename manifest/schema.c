@@ -244,7 +244,7 @@ add_value(Schema *schema, const KaRows *rows, gboolean may_be_null)
 static const char *
 key_pattern(const KaRows *rows)
 {
-    const KaCodec *codec = ka_rows_key_codec(rows);
+    const KaCodec *codec = rows->name;
     if (codec->pattern && codec != &ka_line)
         return codec->pattern;
     return g_strcmp0(codec->json_type, "integer") == 0 ? "^[0-9]+$" : "^.+$";
