@@ -12,8 +12,21 @@ char *bench_manifest(guint n, const char *pool);
 /* Writes text to a new temporary file NAME-XXXXXX.yaml; the caller unlinks and frees. */
 char *bench_write(const char *text);
 
-/* Seconds that work(data) takes; the best of n runs. */
-double bench_best(guint n, void (*work)(gpointer data), gpointer data);
+/* Processor seconds of this process, and seconds that passed. */
+double bench_cpu(void);
+double bench_wall(void);
+
+/* One side of a comparison. */
+typedef struct {
+    void (*work)(gpointer data);
+    void (*undo)(gpointer data); /* after each, not measured; NULL: nothing */
+    gpointer data;
+    double (*clock)(void);
+    double best; /* seconds; set by bench_pair */
+} BenchSide;
+
+/* Runs both n times, in turn, so that what else the machine does hits both. */
+void bench_pair(guint n, BenchSide *ours, BenchSide *theirs);
 
 typedef struct {
     double seconds;
@@ -24,8 +37,9 @@ typedef struct {
 /* Runs a program with its standard output thrown away, its errors shown. */
 BenchRun bench_run(const char *const *argv);
 
-/* "plan of 1000 guests   0.312 s / 0.601 s = 0.52   at most 0.60   met"; counts what is not met.
- * budget 0: only printed. */
-void bench_print(const char *what, double ours, double theirs, const char *unit, double budget);
+/* "load 1,000 guests: 1.42 (1.50) pass   0.0068 / 0.0048 s"; counts what is missed. */
+void bench_print(const char *name, double ours, double theirs, const char *unit, double budget);
+void
+bench_print_pair(const char *name, const BenchSide *ours, const BenchSide *theirs, double budget);
 /* How many budgets were missed: a program's exit status. */
 int bench_missed(void);

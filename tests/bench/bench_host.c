@@ -47,8 +47,9 @@ define_bare(gpointer data)
 }
 
 static void
-undefine_all(Bench *bench)
+undefine_all(gpointer data)
 {
+    Bench *bench = data;
     virConnectPtr conn = virConnectOpen(bench->uri);
     virDomainPtr *domains = NULL;
     int n = virConnectListAllDomains(conn, &domains, 0);
@@ -79,35 +80,60 @@ plan(gpointer data)
     kvmapply(data, "plan", NULL);
 }
 
+static void
+apply(gpointer data)
+{
+    kvmapply(data, "apply", "--yes");
+}
+
+static void
+measure_plan(Bench *bench, guint n)
+{
+    g_autofree char *name = g_strdup_printf("plan %u unchanged guests / bare serial fetch", n);
+    BenchSide ours = {plan, NULL, bench, bench_wall, 0};
+    BenchSide bare = {fetch_bare, NULL, bench, bench_wall, 0};
+
+    bench_pair(5, &ours, &bare);
+    bench_print_pair(name, &ours, &bare, 0.6);
+}
+
+static void
+measure_create(Bench *bench, guint n)
+{
+    g_autofree char *name = g_strdup_printf("create %u guests / bare virDomainDefineXML", n);
+    BenchSide ours = {apply, undefine_all, bench, bench_wall, 0};
+    BenchSide bare = {define_bare, undefine_all, bench, bench_wall, 0};
+
+    bench_pair(3, &ours, &bare);
+    bench_print_pair(name, &ours, &bare, 1.2);
+}
+
 int
 main(int argc, char **argv)
 {
-    guint n = argc > 3 ? (guint)atoi(argv[3]) : 500;
-    g_autofree char *text = bench_manifest(n, NULL);
-    g_autofree char *what = g_strdup_printf("create %u guests / bare virDomainDefineXML", n);
-    g_autofree char *idle = g_strdup_printf("plan %u unchanged guests / bare serial fetch", n);
-    const char *peak = "memory of that plan / 100 MiB per 10,000 guests";
-    Bench bench = {.binary = argv[1], .uri = argv[2]};
-    BenchRun create, planned;
-    double fetched;
+    guint n_create = 500, n = argc > 3 ? (guint)atoi(argv[3]) : 1000;
 
     if (argc < 3)
         g_error("usage: bench_host KVMAPPLY URI [GUESTS]");
-    bench.path = bench_write(text);
+    Bench bench = {.binary = argv[1], .uri = argv[2]};
     bench.xml = g_ptr_array_new_with_free_func(free);
-    create = kvmapply(&bench, "apply", "--yes");
-    fetched = bench_best(5, fetch_bare, &bench);
-    bench_print(idle, bench_best(5, plan, &bench), fetched, "s", 0.6);
-    planned = kvmapply(&bench, "plan", NULL);
-    undefine_all(&bench);
-    bench_print(what, create.seconds, bench_best(1, define_bare, &bench), "s", 1.2);
-    /* A process has some MiB before it reads anything: small numbers of guests can't be held to it.
-     */
-    bench_print(peak, (double)planned.peak_kib / 1024, 100.0 * n / 10000, "MiB",
-                n >= 10000 ? 1 : 0);
-    undefine_all(&bench);
-    g_unlink(bench.path);
-    g_free(bench.path);
+    for (guint i = 0; i < 2; i++) {
+        guint guests = i ? n_create : n;
+        g_autofree char *text = bench_manifest(guests, NULL);
+        bench.path = bench_write(text);
+        apply(&bench);
+        if (i == 0)
+            measure_plan(&bench, guests);
+        fetch_bare(&bench);
+        long peak_kib = kvmapply(&bench, "plan", NULL).peak_kib;
+        undefine_all(&bench);
+        if (i == 1)
+            measure_create(&bench, guests);
+        else if (n >= 10000) /* A process has some MiB before it reads anything. */
+            bench_print("memory of that plan / 100 MiB", (double)peak_kib / 1024, 100, "MiB", 1);
+        g_unlink(bench.path);
+        g_free(bench.path);
+    }
     g_ptr_array_unref(bench.xml);
     return bench_missed();
 }
