@@ -37,17 +37,13 @@ const GOptionEntry ka_plan_option_entries[] = {
 static gboolean
 read_word(KaPlanOptions *options, const char *piece, GError **error)
 {
-    static const char *const names[] = {"restart", "disrupt", "delete", "adopt"};
     g_auto(GStrv) parts = g_strsplit(piece, "=", 2);
-    KaWords word = parts[0] ? ka_word_parse(parts[0]) : 0;
-    if (word == 0) {
-        const char *nearest = ka_nearest(piece, names, G_N_ELEMENTS(names));
-        g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_ARGUMENT,
-                    "--allow: expected restart, disrupt, delete or adopt, got '%s'%s%s%s",
-                    parts[0] ? parts[0] : "", nearest ? "; did you mean '" : "",
-                    nearest ? nearest : "", nearest ? "'?" : "");
+    g_autofree char *name = ka_codec_parse(&ka_allowed, parts[0] ? parts[0] : "", error);
+    if (!name) {
+        g_prefix_error(error, "--allow: ");
         return FALSE;
     }
+    KaWords word = ka_word_parse(name);
     if (!parts[1]) {
         options->allow |= word;
         return TRUE;

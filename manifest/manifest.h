@@ -13,8 +13,6 @@ typedef guint KaWords;
 
 /* "restart" and so on, for one bit. */
 const char *ka_word_name(KaWord word);
-/* Comma-separated names of the set, e.g. "restart, delete". Caller frees. */
-char *ka_words_format(KaWords words);
 /* The bit of a name; 0: none. */
 KaWords ka_word_parse(const char *name);
 

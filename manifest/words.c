@@ -15,16 +15,6 @@ ka_word_name(KaWord word)
     return NULL;
 }
 
-char *
-ka_words_format(KaWords words)
-{
-    GString *out = g_string_new(NULL);
-    for (guint i = 0; i < KA_N_WORDS; i++)
-        if (words & (1u << i))
-            g_string_append_printf(out, "%s%s", out->len ? ", " : "", names[i]);
-    return g_string_free(out, FALSE);
-}
-
 KaWords
 ka_word_parse(const char *name)
 {
