@@ -6,6 +6,14 @@
 /* Characters of a source line that are shown before and after a caret. */
 #define SHOWN_BEFORE 60
 #define SHOWN_AFTER 40
+/* So many bytes before what is shown, the name of a secret that is shown may stand. */
+#define SECRET_NEAR 512
+
+/* A line and a character of it that are known: excerpts of many errors are found in one pass. */
+struct KaPlaceSeen {
+    guint32 line, column; /* from 1; 0: nothing is known */
+    gsize line_start, at; /* offsets in the text */
+};
 
 KaSource *
 ka_source_new(const char *name, char *text, gsize length)
@@ -20,6 +28,7 @@ ka_source_new(const char *name, char *text, gsize length)
     }
     source->text = text;
     source->length = length;
+    source->seen = g_new0(KaPlaceSeen, 1);
     return source;
 }
 
@@ -30,6 +39,7 @@ ka_source_free(KaSource *source)
         return;
     g_free(source->name);
     g_free(source->text);
+    g_free(source->seen);
     g_free(source);
 }
 
@@ -60,6 +70,14 @@ ka_diagnostics_free(KaDiagnostics *diagnostics)
     g_free(diagnostics);
 }
 
+gboolean
+ka_is_control(gunichar c)
+{
+    GUnicodeType type = g_unichar_type(c);
+    return type == G_UNICODE_CONTROL || type == G_UNICODE_FORMAT ||
+           type == G_UNICODE_LINE_SEPARATOR || type == G_UNICODE_PARAGRAPH_SEPARATOR;
+}
+
 /* Manifest text in a message must not reach a terminal as an escape sequence. */
 static char *
 printable(const char *text)
@@ -72,8 +90,8 @@ printable(const char *text)
             g_string_append(out, "\\n");
         else if (c == '\t')
             g_string_append(out, "\\t");
-        else if (c < 0x20 || (c >= 0x7f && c < 0xa0))
-            g_string_append_printf(out, "\\x%02x", c);
+        else if (ka_is_control(c))
+            g_string_append_printf(out, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
         else
             g_string_append_unichar(out, c);
     }
@@ -162,45 +180,101 @@ ka_source_mark(const KaSource *source, gsize offset)
     return mark;
 }
 
-/* The valid text of a line without its break; NULL: there is no such line. */
-static char *
-source_line(const KaSource *source, guint32 line)
+/* FALSE: there is no such line. */
+static gboolean
+seek_line(const KaSource *source, guint32 line)
 {
-    const char *at = source->text;
-    const char *end = source->text + source->length;
-    for (guint32 current = 1; current < line; current++) {
+    KaPlaceSeen *seen = source->seen;
+    if (seen->line == 0 || seen->line > line)
+        *seen = (KaPlaceSeen){1, 1, 0, 0};
+    while (seen->line < line) {
         gsize length = 0;
-        while (at < end && (length = line_break(at)) == 0)
-            at++;
-        if (at >= end)
-            return NULL;
-        at += length;
+        while (seen->at < source->length && (length = line_break(source->text + seen->at)) == 0)
+            seen->at++;
+        if (seen->at >= source->length)
+            return FALSE;
+        seen->at += length;
+        *seen = (KaPlaceSeen){seen->line + 1, 1, seen->at, seen->at};
     }
-    const char *stop = at;
-    while (stop < end && *stop && line_break(stop) == 0)
-        stop++;
-    return g_utf8_make_valid(at, stop - at);
+    return TRUE;
 }
 
-static void
-append_excerpt(GString *out, char *line, guint32 column)
+static gboolean
+ends_line(const KaSource *source, gsize at)
 {
-    glong length = g_utf8_strlen(line, -1);
-    glong caret = MIN((glong)column - 1, length);
-    glong from = caret > SHOWN_BEFORE ? caret - SHOWN_BEFORE : 0;
-    glong to = MIN(length, caret + SHOWN_AFTER);
-    g_autoptr(GString) below = g_string_new(NULL);
+    return at >= source->length || source->text[at] == '\0' || line_break(source->text + at) > 0;
+}
 
-    g_string_append(out, from > 0 ? "  …" : "  ");
-    g_string_append(below, from > 0 ? "   " : "  ");
-    char *at = g_utf8_offset_to_pointer(line, from);
-    for (glong i = from; i < to; i++, at = g_utf8_next_char(at)) {
-        gunichar c = g_utf8_get_char(at);
-        g_string_append_unichar(out, g_unichar_iscntrl(c) && c != '\t' ? 0xfffd : c);
-        if (i < caret)
-            g_string_append_c(below, c == '\t' ? '\t' : ' ');
+/* The next character's offset; a byte that is no UTF-8 is a character of its own. */
+static gsize
+next_character(const KaSource *source, gsize at)
+{
+    do
+        at++;
+    while (at < source->length && ((guchar)source->text[at] & 0xc0) == 0x80);
+    return at;
+}
+
+/* The column's offset in the line that was sought, or the line's end before it. */
+static gsize
+seek_column(const KaSource *source, guint32 column)
+{
+    KaPlaceSeen *seen = source->seen;
+    if (seen->column > column) {
+        seen->column = 1;
+        seen->at = seen->line_start;
     }
-    g_string_append_printf(out, "%s\n%s^\n", to < length ? "…" : "", below->str);
+    while (seen->column < column && !ends_line(source, seen->at)) {
+        seen->at = next_character(source, seen->at);
+        seen->column++;
+    }
+    return seen->at;
+}
+
+/* Whoever writes a secret into a manifest doesn't mean it for the log of a run that failed beside
+ * it: the line may hold one though no row was found for it (misspelt, or no YAML at all). */
+static gboolean
+seems_secret(const char *text, gsize length)
+{
+    static const char *const signs[] = {"passw", "pasw", "passphrase", "secret"};
+    g_autofree char *line = g_ascii_strdown(text, (gssize)length);
+    for (gsize i = 0; i < G_N_ELEMENTS(signs); i++)
+        if (g_strstr_len(line, (gssize)length, signs[i]))
+            return TRUE;
+    return FALSE;
+}
+
+/* The line with its caret. Of a long line only the part around it: what many errors show of one
+ * line must not cost the line each time. */
+static void
+append_excerpt(GString *out, const KaSource *source, guint32 column)
+{
+    const gsize start = source->seen->line_start;
+    gsize caret = seek_column(source, column), from = caret, to = caret;
+    guint before = 0;
+    for (; before < SHOWN_BEFORE && from > start; before++)
+        do
+            from--;
+        while (from > start && ((guchar)source->text[from] & 0xc0) == 0x80);
+    for (guint i = 0; i < SHOWN_AFTER && !ends_line(source, to); i++)
+        to = next_character(source, to);
+    gsize before_from = MIN(from - start, SECRET_NEAR);
+    if (seems_secret(source->text + from - before_from, to - from + before_from))
+        return;
+
+    gboolean cut_before = from > start;
+    g_autofree char *line = g_utf8_make_valid(source->text + from, (gssize)(to - from));
+    g_autoptr(GString) below = g_string_new(cut_before ? "   " : "  ");
+    g_string_append(out, cut_before ? "  …" : "  ");
+    for (char *at = line; *at; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        g_string_append_unichar(out, ka_is_control(c) && c != '\t' ? 0xfffd : c);
+        if (before > 0) {
+            before--;
+            g_string_append_c(below, c == '\t' ? '\t' : ' ');
+        }
+    }
+    g_string_append_printf(out, "%s\n%s^\n", ends_line(source, to) ? "" : "…", below->str);
 }
 
 char *
@@ -214,11 +288,8 @@ ka_diagnostic_format(const KaDiagnostic *diagnostic)
     }
     g_string_append_printf(out, "%s: %s\n", diagnostic->severity == KA_ERROR ? "error" : "warning",
                            diagnostic->message);
-    if (mark.source && mark.line > 0 && !diagnostic->secret) {
-        g_autofree char *line = source_line(mark.source, mark.line);
-        if (line)
-            append_excerpt(out, line, mark.column);
-    }
+    if (mark.source && mark.line > 0 && !diagnostic->secret && seek_line(mark.source, mark.line))
+        append_excerpt(out, mark.source, mark.column);
     return g_string_free(out, FALSE);
 }
 

@@ -3,10 +3,13 @@
 
 /* A text as it was read, and places in it. Every node and every message points into one. */
 
+typedef struct KaPlaceSeen KaPlaceSeen;
+
 typedef struct {
     char *name; /* owned; as the user gave it: "web.yaml", "<stdin>" */
     char *text; /* owned; NUL-terminated UTF-8 */
     gsize length;
+    KaPlaceSeen *seen; /* owned; where an excerpt was last looked for: the next is mostly near */
 } KaSource;
 
 /* Places count from 1, columns in characters (not bytes). line 0: no place is known. */
@@ -31,8 +34,13 @@ typedef struct {
 typedef struct {
     GPtrArray *items; /* owned KaDiagnostic */
     guint n_errors;
-    GPtrArray *sources; /* owned KaSource of manifests that couldn't be loaded: the marks point there */
+    GPtrArray
+        *sources; /* owned KaSource of manifests that couldn't be loaded: the marks point there */
 } KaDiagnostics;
+
+/* Of a character that isn't seen itself but changes what is (control, direction of writing): a
+ * terminal would show something else than what is there. */
+gboolean ka_is_control(gunichar c);
 
 KaSource *ka_source_new(const char *name, char *text /* taken */, gsize length);
 /* The place of a byte of its text. */
@@ -50,7 +58,8 @@ void ka_diagnostics_add(KaDiagnostics *diagnostics,
                         const char *format,
                         ...) G_GNUC_PRINTF(4, 5);
 
-/* Stable: by source in order of first appearance, then line, then column; those without a place last. */
+/* Stable: by source in order of first appearance, then line, then column; those without a place
+ * last. */
 void ka_diagnostics_sort(KaDiagnostics *diagnostics);
 
 /* "web.yaml:14:5: error: message", then the source line and a caret below it (tabs kept, long lines
@@ -60,5 +69,6 @@ char *ka_diagnostic_format(const KaDiagnostic *diagnostic);
 /* "web.yaml:14:5", or "" without a place. Caller frees. */
 char *ka_mark_format(KaMark mark);
 
-/* The candidate nearest to word (Damerau-Levenshtein, at most a third of its length, at least 1), or NULL. */
+/* The candidate nearest to word (Damerau-Levenshtein, at most a third of its length, at least 1),
+ * or NULL. */
 const char *ka_nearest(const char *word, const char *const *candidates, gsize n_candidates);

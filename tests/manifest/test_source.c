@@ -52,6 +52,38 @@ diagnostic_of_secret_hides_the_line(void **state)
 }
 
 static void
+diagnostic_beside_a_secret_hides_the_line(void **state)
+{
+    (void)state;
+    g_autofree char *text = g_strdup_printf("a: 1\nvnc: {pasword: hunter2, port: x}\n"
+                                            "vnc: {password: %0100d, port: x}\nb: 2\n",
+                                            7);
+    g_autoptr(KaSource) source = source_of(text);
+    for (guint32 line = 2; line <= 3; line++)
+        for (guint32 column = 1; column < 140; column += 30) {
+            g_autofree char *shown = format_at(source, line, column);
+            assert_lacks(shown, "hunter2");
+            assert_lacks(shown, "0000");
+        }
+    g_autofree char *other = format_at(source, 4, 1);
+    assert_contains(other, "b: 2");
+    g_autofree char *back = format_at(source, 1, 4);
+    assert_contains(back, "  a: 1\n     ^\n");
+}
+
+static void
+diagnostics_of_one_long_line_are_shown_in_no_time(void **state)
+{
+    (void)state;
+    g_autofree char *line = g_strnfill(2000000, 'x');
+    g_autoptr(KaSource) source = source_of(line);
+    gint64 start = g_get_monotonic_time();
+    for (guint32 column = 1; column < 2000000; column += 100)
+        g_free(format_at(source, 1, column));
+    assert_true(g_get_monotonic_time() - start < 20 * G_USEC_PER_SEC);
+}
+
+static void
 diagnostic_with_escapes_keeps_them_from_the_terminal(void **state)
 {
     (void)state;
@@ -137,6 +169,8 @@ main(void)
         cmocka_unit_test(diagnostic_with_tabs_puts_caret_below_character),
         cmocka_unit_test(diagnostic_in_long_line_shows_its_surroundings),
         cmocka_unit_test(diagnostic_of_secret_hides_the_line),
+        cmocka_unit_test(diagnostic_beside_a_secret_hides_the_line),
+        cmocka_unit_test(diagnostics_of_one_long_line_are_shown_in_no_time),
         cmocka_unit_test(diagnostic_with_escapes_keeps_them_from_the_terminal),
         cmocka_unit_test(diagnostic_without_place_is_one_line),
         cmocka_unit_test(diagnostics_sorted_stand_by_source_then_place),
