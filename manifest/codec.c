@@ -113,11 +113,47 @@ is_device(G_GNUC_UNUSED const KaCodec *codec, const char *text)
     return is_made_of(text, "_-");
 }
 
-static gboolean
-is_fragment(G_GNUC_UNUSED const KaCodec *codec, const char *text)
+static void
+refuse_text(G_GNUC_UNUSED GMarkupParseContext *context,
+            const char *text,
+            gsize length,
+            G_GNUC_UNUSED gpointer data,
+            GError **error)
 {
-    gsize space = strspn(text, " \t\n");
-    return text[space] == '<' && is_clean(text, "\n\t");
+    gsize space = 0;
+    while (space < length && g_ascii_isspace(text[space]))
+        space++;
+    /* Below the wrapping element stand elements only; deeper, text is theirs. */
+    if (space < length && !g_markup_parse_context_get_element_stack(context)->next)
+        g_set_error(error, G_MARKUP_ERROR, G_MARKUP_ERROR_INVALID_CONTENT,
+                    "text stands outside of an element");
+}
+
+/* Well-formed as far as GLib can tell, which knows no entities but XML's own five. What else is
+ * wrong with it, libvirt says. */
+static char *
+fragment_parse(const KaCodec *codec, const char *text, GError **error)
+{
+    static const GMarkupParser parser = {.text = refuse_text};
+    if (text[strspn(text, " \t\n")] != '<' || !is_clean(text, "\n\t"))
+        return ka_codec_refuse(codec, text, NULL, error);
+    g_autoptr(GMarkupParseContext) context =
+        g_markup_parse_context_new(&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, NULL, NULL);
+    g_autoptr(GError) malformed = NULL;
+    if (g_markup_parse_context_parse(context, "<xml>", -1, &malformed) &&
+        g_markup_parse_context_parse(context, text, -1, &malformed) &&
+        g_markup_parse_context_parse(context, "</xml>", -1, &malformed) &&
+        g_markup_parse_context_end_parse(context, &malformed))
+        return g_strdup(text);
+    /* Its places count the wrapping element. */
+    const char *reason = strstr(malformed->message, ": ");
+    g_auto(GStrv) parts = g_strsplit(reason ? reason + 2 : malformed->message, "\u201c", -1);
+    g_autofree char *opened = g_strjoinv("'", parts);
+    g_auto(GStrv) halves = g_strsplit(opened, "\u201d", -1);
+    g_autofree char *quoted = g_strjoinv("'", halves);
+    g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE, "expected %s: %s", codec->expected,
+                quoted);
+    return NULL;
 }
 
 /* Plain names, which most are, without more ado. */
@@ -152,6 +188,17 @@ refuse_name(GError **error, const char *what)
     return FALSE;
 }
 
+static gboolean
+is_visible(const char *name)
+{
+    if (!g_utf8_validate(name, -1, NULL))
+        return FALSE;
+    for (const char *at = name; *at; at = g_utf8_next_char(at))
+        if (ka_is_control(g_utf8_get_char(at)))
+            return FALSE;
+    return TRUE;
+}
+
 gboolean
 ka_name_check(const char *name, GError **error)
 {
@@ -161,7 +208,7 @@ ka_name_check(const char *name, GError **error)
         return refuse_name(error, "expected a name, got nothing");
     if (strlen(name) > LONGEST_NAME)
         return refuse_name(error, "expected a name of at most 200 bytes");
-    if (strpbrk(name, "/\\'\"`<>&") || !is_clean(name, "") || !g_utf8_validate(name, -1, NULL)) {
+    if (strpbrk(name, "/\\'\"`<>&") || !is_clean(name, "") || !is_visible(name)) {
         g_autofree char *shown = shorten(name);
         g_set_error(
             error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE,
@@ -454,7 +501,7 @@ const KaCodec ka_on_off = {.name = "on-off",
 const KaCodec ka_fragment = {.name = "fragment",
                              .expected =
                                  "a fragment of libvirt XML such as <watchdog model='itco'/>",
-                             .is_canonical = is_fragment,
+                             .parse = fragment_parse,
                              .json_type = "string",
                              .pattern = "^\\s*<"};
 const KaCodec ka_uri = {.name = "uri",

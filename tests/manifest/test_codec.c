@@ -251,6 +251,13 @@ text_that_xml_cannot_hold_is_refused(G_GNUC_UNUSED void **state)
     assert_refused(&ka_word, "", "a word");
     assert_refused(&ka_device, "a.b", "a name");
     assert_refused(&ka_fragment, "watchdog", "libvirt XML");
+    assert_refused(&ka_fragment, "<pae/", "'pae'");
+    assert_refused(&ka_fragment, "<a><b></a>", "currently open element is 'b'");
+    assert_refused(&ka_fragment, "</xml><xml>", "fragment");
+    assert_refused(&ka_fragment, "<a/>b", "text stands outside");
+    assert_refused(&ka_fragment, "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>", "'x' is not known");
+    assert_canonical(&ka_fragment, "<a b='c'>d &amp; e</a>\n<f:g/><!-- h -->",
+                     "<a b='c'>d &amp; e</a>\n<f:g/><!-- h -->");
     assert_refused(&ka_uri, "qemu", "libvirt URI");
     assert_canonical(&ka_uri, "qemu+ssh://root@[fd00::1]/system?no_tty=1",
                      "qemu+ssh://root@[fd00::1]/system?no_tty=1");
@@ -269,6 +276,11 @@ name_that_could_leave_a_pool_is_refused(G_GNUC_UNUSED void **state)
 {
     static const char *const wrong[] = {"",    ".",   "..",   "a/b",  "-a",  " a",  "a ",
                                         "a<b", "a'b", "a\"b", "a\nb", "a&b", "\xff"};
+    static const char *const unseen[] = {"a\xc2\x85"
+                                         "b",
+                                         "a\u202eb", "a\u200bb"};
+    for (gsize i = 0; i < G_N_ELEMENTS(unseen); i++)
+        assert_refused(&ka_name, unseen[i], "control characters");
     for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++)
         assert_refused(&ka_name, wrong[i], "expected a name");
     g_autofree char *longest = g_strnfill(200, 'n'), *longer = g_strnfill(201, 'n');
