@@ -10,6 +10,16 @@ typedef enum {
 } KaWord;
 #define KA_N_WORDS 4
 typedef guint KaWords;
+/* An object's rows of the words that it needs not be given again. */
+#define KA_ALLOW_ROWS                                                                              \
+    {.key = "allow",                                                                               \
+     .codec = &ka_list,                                                                            \
+     .way = KA_NONE,                                                                               \
+     .doc = "words that this object needs not be given again on the command line"},                \
+    {                                                                                              \
+        .key = "allow[]", .codec = &ka_allowed, .way = KA_NONE,                                    \
+        .doc = "restart, disrupt, delete or adopt"                                                 \
+    }
 
 /* "restart" and so on, for one bit. */
 const char *ka_word_name(KaWord word);

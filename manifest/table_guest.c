@@ -196,8 +196,7 @@ static const KaField fields[] = {
          "@ka-protect",
          KA_LIVE,
          "never removed or replaced, whatever is allowed; default: false"),
-    LIST("allow", KA_NONE, "words allowed for this guest: restart, disrupt, delete, adopt"),
-    LEAF("allow[]", ka_allowed, NULL, KA_NONE, "restart, disrupt, delete or adopt"),
+    KA_ALLOW_ROWS,
 
     BRANCH("cpu", NULL, "mode", KA_BOOT, "the virtual CPU; a bare word is its mode"),
     LEAF("cpu.mode",
