@@ -1,6 +1,5 @@
 #include "drivers/validate.h"
 #include "drivers/element.h"
-#include "drivers/fragment.h"
 #include "drivers/guest.h"
 #include "drivers/network.h"
 #include "drivers/storage.h"
@@ -136,28 +135,9 @@ report_rejected(const KaObject *object, KaDiagnostics *diagnostics)
         failure ? failure->code : 0);
 }
 
-/* A fragment that is no XML is wrong at its own place. */
-static gboolean
-fragments_are_whole(const KaObject *object, KaDiagnostics *diagnostics)
-{
-    const KaNode *xml = ka_node_get(object->node, "xml");
-    gboolean whole = TRUE;
-    for (const KaNode *fragment = xml ? xml->first : NULL; fragment; fragment = fragment->next) {
-        g_autoptr(GError) error = NULL;
-        if (!fragment->text || ka_fragment_check(fragment->text, &error))
-            continue;
-        whole = FALSE;
-        ka_diagnostics_add(diagnostics, KA_ERROR, ka_node_mark(fragment), "%s '%s': xml.%s: %s",
-                           object->kind->table->kind, object->name, fragment->key, error->message);
-    }
-    return whole;
-}
-
 static void
 try_object(const Trial *trial, KaHost *host, const KaObject *object, KaDiagnostics *diagnostics)
 {
-    if (!fragments_are_whole(object, diagnostics))
-        return;
     g_autoptr(GError) error = NULL;
     g_autofree char *text = trial->xml(host, object, &error);
     if (!text)
