@@ -129,19 +129,33 @@ refuse_text(G_GNUC_UNUSED GMarkupParseContext *context,
                     "text stands outside of an element");
 }
 
+/* A fragment may not end what it is wrapped in: GLib would take the rest for another document. */
+static void
+refuse_end(GMarkupParseContext *context,
+           G_GNUC_UNUSED const char *name,
+           gpointer data,
+           GError **error)
+{
+    const gboolean *is_over = data;
+    if (!*is_over && !g_markup_parse_context_get_element_stack(context)->next)
+        g_set_error(error, G_MARKUP_ERROR, G_MARKUP_ERROR_INVALID_CONTENT,
+                    "it ends an element that it didn't begin");
+}
+
 /* Well-formed as far as GLib can tell, which knows no entities but XML's own five. What else is
  * wrong with it, libvirt says. */
 static char *
 fragment_parse(const KaCodec *codec, const char *text, GError **error)
 {
-    static const GMarkupParser parser = {.text = refuse_text};
+    static const GMarkupParser parser = {.text = refuse_text, .end_element = refuse_end};
+    gboolean is_over = FALSE;
     if (text[strspn(text, " \t\n")] != '<' || !is_clean(text, "\n\t"))
         return ka_codec_refuse(codec, text, NULL, error);
     g_autoptr(GMarkupParseContext) context =
-        g_markup_parse_context_new(&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, NULL, NULL);
+        g_markup_parse_context_new(&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, &is_over, NULL);
     g_autoptr(GError) malformed = NULL;
     if (g_markup_parse_context_parse(context, "<xml>", -1, &malformed) &&
-        g_markup_parse_context_parse(context, text, -1, &malformed) &&
+        g_markup_parse_context_parse(context, text, -1, &malformed) && (is_over = TRUE) &&
         g_markup_parse_context_parse(context, "</xml>", -1, &malformed) &&
         g_markup_parse_context_end_parse(context, &malformed))
         return g_strdup(text);
