@@ -13,6 +13,7 @@ typedef struct {
     KaDiagnostics *diagnostics;
     guint n_suggested;
     GHashTable *macs;    /* borrowed; MAC address → Nic in the manifest's tree */
+    GHashTable *uses;    /* borrowed; KaObject of kind disk → DiskUse in the manifest's tree */
     GHashTable *visited; /* borrowed; KaObject → how far the search for cycles is */
     GPtrArray *chain;    /* borrowed; borrowed KaObject, the one being followed */
     GPtrArray *waiting;  /* borrowed; borrowed KaObject whose needs are to get its hosts */
@@ -54,6 +55,27 @@ add_local_host(Resolver *resolver, const char *uri)
         ka_node_put(manifest->tree, node, "uri", uri);
     ka_check(manifest->tree, node, ka_kind_rows(kind), resolver->diagnostics);
     ka_manifest_add(manifest, kind, node);
+}
+
+/* Two names for one libvirt: each object would be seen twice. */
+static void
+check_uris(Resolver *resolver)
+{
+    g_autoptr(GHashTable) first_of = g_hash_table_new(g_str_hash, g_str_equal);
+    const GPtrArray *hosts = hosts_of(resolver->manifest);
+    for (guint i = 0; i < hosts->len; i++) {
+        const KaObject *host = g_ptr_array_index(hosts, i);
+        const char *uri = ka_node_text(host->node, "uri");
+        const KaObject *first = g_hash_table_lookup(first_of, uri ? uri : "");
+        if (!first) {
+            g_hash_table_insert(first_of, ka_borrow(uri ? uri : ""), ka_borrow(host));
+            continue;
+        }
+        g_autofree char *place = ka_mark_format(ka_node_key_mark(first->node));
+        ka_diagnostics_add(resolver->diagnostics, KA_ERROR, ka_node_key_mark(host->node),
+                           "host '%s': its URI is that of host '%s' at %s: keep one of them",
+                           host->name, first->name, place);
+    }
 }
 
 /* --- lists, which are shared until one is added to --- */
@@ -325,6 +347,60 @@ check_macs(Resolver *resolver, const KaObject *guest)
     }
 }
 
+typedef struct {
+    const KaObject *guest;
+    const KaNode *item; /* of the guest's disks */
+} DiskUse;
+
+/* Whoever wrote the item means others to have the disk too. */
+static gboolean
+is_shared(const KaNode *item)
+{
+    const char *shareable = ka_node_text(item, "shareable");
+    const char *read_only = ka_node_text(item, "read-only");
+    return g_strcmp0(shareable, "yes") == 0 || g_strcmp0(read_only, "yes") == 0;
+}
+
+static gboolean
+are_together(const KaObject *a, const KaObject *b)
+{
+    gboolean found = FALSE;
+    for (guint i = 0; i < a->hosts->len && !found; i++)
+        found = g_ptr_array_find(b->hosts, g_ptr_array_index(a->hosts, i), NULL);
+    return found;
+}
+
+/* A disk that two have is destroyed when both write. Guests that never run at once may take turns;
+ * one guest can't. */
+static void
+check_disk_uses(Resolver *resolver, KaObject *guest)
+{
+    const KaNode *disks = ka_node_get(guest->node, "disks");
+    for (const KaNode *item = disks ? disks->first : NULL; item; item = item->next) {
+        const char *name = ka_node_text(item, "disk");
+        const KaObject *disk =
+            name ? ka_manifest_find(resolver->manifest, ka_kind_find("disk"), name) : NULL;
+        if (!disk)
+            continue;
+        const DiskUse *first = g_hash_table_lookup(resolver->uses, disk);
+        DiskUse *use = ka_tree_alloc(resolver->manifest->tree, sizeof *use);
+        *use = (DiskUse){guest, item};
+        g_hash_table_insert(resolver->uses, ka_borrow(disk), use);
+        if (first && !(is_shared(item) && is_shared(first->item)) &&
+            are_together(guest, first->guest)) {
+            g_autofree char *place = ka_mark_format(ka_node_key_mark(first->item));
+            gboolean twice = first->guest == guest;
+            ka_diagnostics_add(resolver->diagnostics, twice ? KA_ERROR : KA_WARNING,
+                               ka_node_mark(ka_node_get(item, "disk")),
+                               "guest '%s': disks.%s: guest '%s' has the disk '%s' %s at %s: two "
+                               "writers destroy it; 'read-only' or 'shareable' on both says that "
+                               "it is meant",
+                               guest->name, item->key, first->guest->name, name,
+                               twice ? "already," : "too,", place);
+        }
+    }
+}
+
 /* All that looks into the object's nodes, at once: with many objects, fetching them into the cache
  * is what costs. Disks come before guests, and completion before references: what is added may name
  * something too. */
@@ -352,14 +428,17 @@ ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnos
 {
     g_autoptr(GHashTable) visited = g_hash_table_new(NULL, NULL);
     g_autoptr(GHashTable) macs = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autoptr(GHashTable) uses = g_hash_table_new(NULL, NULL);
     g_autoptr(GPtrArray) chain = g_ptr_array_new();
     g_autoptr(GPtrArray) waiting = g_ptr_array_new();
-    Resolver resolver = {manifest, diagnostics, 0, macs, visited, chain, waiting};
+    Resolver resolver = {manifest, diagnostics, 0, macs, uses, visited, chain, waiting};
     add_local_host(&resolver, default_uri);
+    check_uris(&resolver);
     for_each_object(&resolver, NULL, settle);
     for_each_object(&resolver, NULL, find_cycle);
     /* Guests first: with several hosts, disks follow them. */
     for_each_object(&resolver, ka_kind_find("guest"), place);
     for_each_object(&resolver, NULL, place_other);
     for_each_object(&resolver, NULL, check_placed);
+    for_each_object(&resolver, ka_kind_find("guest"), check_disk_uses);
 }

@@ -193,6 +193,42 @@ resolve_derives_a_mac_that_stays(void **state)
                         ka_node_text(loaded_find(second, "guest", "a")->node, "nics.lan.mac"));
 }
 
+static void
+resolve_of_a_disk_in_two_places_names_both(void **state)
+{
+    (void)state;
+#define DISKS POOL "disks: {d: {pool: fast, size: 1GiB}}\n"
+    g_autoptr(Loaded) two = loaded_text(DISKS "guests:\n"
+                                              "  a: {disks: {vda: {disk: d}}}\n"
+                                              "  b: {disks: {vda: {disk: d}}}\n");
+    assert_contains(two->messages, "a.yaml:5:27: warning: guest 'b': disks.vda");
+    assert_contains(two->messages, "a.yaml:4:15: two writers");
+    g_autoptr(Loaded) one =
+        loaded_text(DISKS "guests: {a: {disks: {vda: {disk: d}, vdb: {disk: d}}}}\n");
+    assert_contains(one->messages, "error: guest 'a': disks.vdb");
+    g_autoptr(Loaded) meant =
+        loaded_text(DISKS "guests:\n"
+                          "  a: {disks: {vda: {disk: d, read-only: true}}}\n"
+                          "  b: {disks: {vda: {disk: d, shareable: true}}}\n");
+    assert_string_equal(meant->messages, "");
+    g_autoptr(Loaded) apart =
+        loaded_text(TWO_HOSTS DISKS "guests:\n"
+                                    "  a: {host: kvm1, disks: {vda: {disk: d}}}\n"
+                                    "  b: {host: kvm2, disks: {vda: {disk: d}}}\n");
+    assert_string_equal(apart->messages, "");
+#undef DISKS
+}
+
+static void
+resolve_of_two_names_for_one_host_is_refused(void **state)
+{
+    (void)state;
+    g_autoptr(Loaded) loaded = loaded_text("hosts:\n"
+                                           "  a: {uri: 'qemu:///system'}\n"
+                                           "  b: {uri: 'qemu:///system'}\n");
+    assert_contains(loaded->messages, "a.yaml:3:3: error: host 'b': its URI is that of host 'a'");
+}
+
 int
 main(void)
 {
@@ -206,6 +242,8 @@ main(void)
         cmocka_unit_test(resolve_reads_protect_and_words),
         cmocka_unit_test(resolve_of_equal_macs_names_both),
         cmocka_unit_test(resolve_derives_a_mac_that_stays),
+        cmocka_unit_test(resolve_of_a_disk_in_two_places_names_both),
+        cmocka_unit_test(resolve_of_two_names_for_one_host_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
