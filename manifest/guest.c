@@ -212,7 +212,9 @@ topology_product(const KaNode *topology)
         return 0;
     for (gsize i = 0; i < G_N_ELEMENTS(factors); i++) {
         const char *factor = ka_node_text(topology, factors[i]);
-        product *= factor ? g_ascii_strtoll(factor, NULL, 10) : 1;
+        /* More than any machine has is wrong however much more it is. */
+        product = MIN(product * (factor ? g_ascii_strtoll(factor, NULL, 10) : 1),
+                      G_MAXINT32 + G_GINT64_CONSTANT(1));
     }
     return product;
 }
