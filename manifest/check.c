@@ -94,6 +94,20 @@ report_type(Check *check, const Frame *frame, const char *expected)
            text ? text : types[node->type]);
 }
 
+/* Where all known keys are listed: "'kvmapply explain guests.disks.*' lists the known ones". */
+static void
+append_explain(GString *hint, const Frame *frame)
+{
+    g_autoptr(GString) path = g_string_new(NULL);
+    for (const KaRows *rows = frame->rows; rows->parent; rows = rows->parent)
+        if (strcmp(rows->segment, "[]") != 0) {
+            g_string_prepend(path, rows->segment);
+            g_string_prepend_c(path, '.');
+        }
+    g_string_append_printf(hint, "'kvmapply explain %s%s' lists the known ones",
+                           frame->rows->table->plural, path->str);
+}
+
 static void
 report_unknown(Check *check, const Frame *frame, const KaNode *child)
 {
@@ -107,8 +121,9 @@ report_unknown(Check *check, const Frame *frame, const KaNode *child)
     for (guint i = 0; !nearest && known->len <= MAX_LISTED && i < known->len; i++)
         g_string_append_printf(hint, "%s%s", i > 0 ? ", " : "known are ",
                                (const char *)g_ptr_array_index(known, i));
-    report(check, frame, ka_node_key_mark(child), "unknown key '%s'%s%s", child->key,
-           hint->len > 0 ? ", " : "", hint->str);
+    if (hint->len == 0)
+        append_explain(hint, frame);
+    report(check, frame, ka_node_key_mark(child), "unknown key '%s', %s", child->key, hint->str);
 }
 
 /* --- unions --- */
@@ -184,7 +199,7 @@ beside_manifest(const KaNode *node, const char *path)
     if (g_path_is_absolute(path) || !node->source || node->source->name[0] == '<')
         return g_strdup(path);
     g_autofree char *folder = g_path_get_dirname(node->source->name);
-    return g_build_filename(folder, path, NULL);
+    return g_str_equal(folder, ".") ? g_strdup(path) : g_build_filename(folder, path, NULL);
 }
 
 /* The first line of a secret's file. */
@@ -194,8 +209,13 @@ secret_file(const KaNode *node, GError **error)
     g_autofree char *path = beside_manifest(node, node->text);
     g_autofree char *text = NULL;
     gsize length = 0;
-    if (!g_file_get_contents(path, &text, &length, error))
+    g_autoptr(GError) failure = NULL;
+    if (!g_file_get_contents(path, &text, &length, &failure)) {
+        const char *reason = strrchr(failure->message, ':');
+        g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE, "can't read '%s'%s", path,
+                    reason ? reason : "");
         return NULL;
+    }
     if (length > MAX_SECRET_BYTES || strlen(text) != length ||
         !g_utf8_validate(text, (gssize)length, NULL)) {
         g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE, "'%s' holds no line of UTF-8 text",

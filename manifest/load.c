@@ -420,6 +420,7 @@ static const struct {
      "this character can't begin a value: put the text in quotes"                                                   },
     {"found unknown escape character",
      "unknown escape in double quotes: write \\\\ for a backslash, or use single quotes"                            },
+    {"found incompatible YAML document",                       "expected YAML 1.1 or 1.2"                           },
     {"found duplicate %YAML directive",                        "the %YAML directive stands twice"                   },
     {"found undefined tag handle",                             "this tag has no meaning here"                       },
 };
