@@ -133,13 +133,15 @@ add_words(GPtrArray *lines, const KaAction *action)
 {
     for (guint i = 0; i < KA_N_WORDS; i++) {
         const char *name = ka_word_name((KaWord)(1u << i));
+        gboolean stays_down = (1u << i) == KA_WORD_RESTART && !action->restart &&
+                              g_str_equal(action->kind->table->kind, "guest");
+        const char *reason = stays_down ? "it goes down" : reasons[i];
         if (!(words_to_explain(action) & (1u << i)))
             continue;
         if (action->lacking & (1u << i))
-            add_remark(lines, KA_TONE_BAD,
-                       g_strdup_printf("wants the word %s: %s", name, reasons[i]));
+            add_remark(lines, KA_TONE_BAD, g_strdup_printf("wants the word %s: %s", name, reason));
         else
-            add_remark(lines, KA_TONE_DIM, g_strdup_printf("%s allowed: %s", name, reasons[i]));
+            add_remark(lines, KA_TONE_DIM, g_strdup_printf("%s allowed: %s", name, reason));
     }
 }
 

@@ -28,7 +28,8 @@ item_text(const KaAction *action, const KaChange *change, const char *key)
 {
     g_auto(GStrv) keys = ka_path_split(change->path);
     const KaNode *roots[] = {action->object ? action->object->node : NULL,
-                             action->actual->config ? action->actual->config->root : NULL};
+                             action->actual->config ? action->actual->config->root : NULL,
+                             action->actual->live ? action->actual->live->root : NULL};
 
     for (gsize i = 0; keys[0] && keys[1] && i < G_N_ELEMENTS(roots); i++) {
         const KaNode *item = ka_node_get(ka_node_get(roots[i], keys[0]), keys[1]);
@@ -161,16 +162,11 @@ settle_restart(KaAction *action)
         action->words |= KA_WORD_RESTART;
 }
 
-/* Is it in the definition already, so that only the next boot is missing? */
+/* Is it in the definition already, so that only the running guest differs? */
 static gboolean
 is_staged(const KaAction *action, const KaChange *change)
 {
-    const KaNode *config = ka_node_find(action->actual->config->root, change->path);
-
-    if (!wants(change) || !config)
-        return !wants(change) && !config;
-    return change->row->codec == &ka_map ||
-           ka_codec_equal(change->row->codec, config->text, change->to->text);
+    return change->from != ka_node_find(action->actual->config->root, change->path);
 }
 
 static gboolean
@@ -193,12 +189,11 @@ assess_change(KaHost *host, KaAction *action, GError **error)
             return ka_libvirt_error(error, "guest '%s'", action->name);
         for (guint i = 0; i < action->changes->len; i++) {
             KaChange *change = g_ptr_array_index(action->changes, i);
-            if (!change->pending || change->way == KA_GUEST)
-                change->way = way_of(action, change, domain);
-            else if (is_item(change) && !wants(change)) /* the guest hasn't let go of it */
-                change->way = KA_GUEST;
-            change->pending |= (change->way == KA_BOOT || change->way == KA_GUEST) &&
-                               is_staged(action, change);
+            gboolean leaves = change->pending && is_item(change) && !wants(change);
+            change->way = way_of(action, change, domain);
+            if (leaves && change->way == KA_LIVE)
+                change->way = KA_GUEST; /* which hasn't let go of it */
+            change->pending = change->way != KA_LIVE && is_staged(action, change);
         }
     }
     settle_restart(action);
@@ -333,18 +328,37 @@ change_live(KaAction *action, Work *work, const KaProgress *progress, GError **e
     return ka_guest_change_live(&change, error);
 }
 
+/* What was released and is still in the running guest; an item with what is known of it. */
+static void
+keep_waiting(KaRecord *record, const KaAction *action, const char *path)
+{
+    GHashTableIter iter;
+    gpointer owned;
+    gsize length = strlen(path);
+
+    g_hash_table_iter_init(&iter, action->actual->record->owned);
+    while (g_hash_table_iter_next(&iter, &owned, NULL)) {
+        const char *other = owned;
+        if (strncmp(other, path, length) == 0 && (other[length] == '.' || !other[length]))
+            g_hash_table_insert(record->owned, g_strdup(other), g_strdup(KA_RECORD_WAITING));
+    }
+}
+
 static gboolean
 define(KaHost *host, const KaAction *action, Work *work, GError **error)
 {
     char uuid[VIR_UUID_STRING_BUFLEN];
-    GHashTableIter iter;
-    gpointer path;
 
     virDomainGetUUIDString(work->domain, uuid);
     g_autoptr(KaRecord) record = ka_record_for(action, uuid);
-    g_hash_table_iter_init(&iter, work->waiting);
-    while (g_hash_table_iter_next(&iter, &path, NULL))
-        g_hash_table_insert(record->owned, g_strdup(path), NULL);
+    for (guint i = 0; i < action->changes->len; i++) {
+        const KaChange *change = g_ptr_array_index(action->changes, i);
+        gboolean waits = change->way == KA_BOOT && action->actual->active && !action->restart;
+        if (change->row->codec == &ka_fragment) /* the record holds its text */
+            continue;
+        if (change->released && (waits || g_hash_table_contains(work->waiting, change->path)))
+            keep_waiting(record, action, change->path);
+    }
     ka_record_write(work->staged, record);
     g_autofree char *text = ka_document_format(work->staged);
     g_autoptr(virDomain) defined = virDomainDefineXMLFlags(ka_link(host)->conn, text, 0);

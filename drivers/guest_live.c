@@ -181,26 +181,6 @@ has_alias(virDomainPtr domain, const char *alias)
     return there;
 }
 
-/* What the record owns of an item that is still plugged in, so that the next run asks again. */
-static void
-keep_owned(KaGuestLive *change, const char *path)
-{
-    GHashTable *owned =
-        change->action->actual->record ? change->action->actual->record->owned : NULL;
-    GHashTableIter iter;
-    gpointer key;
-    gsize length = strlen(path);
-
-    if (!owned)
-        return;
-    g_hash_table_iter_init(&iter, owned);
-    while (g_hash_table_iter_next(&iter, &key, NULL)) {
-        const char *other = key;
-        if (strncmp(other, path, length) == 0 && (other[length] == '.' || !other[length]))
-            g_hash_table_add(change->waiting, g_strdup(other));
-    }
-}
-
 static gboolean
 detach(KaGuestLive *change, const KaChange *what, GError **error)
 {
@@ -303,8 +283,12 @@ wait_for_guest(KaGuestLive *change, GError **error)
 {
     gint64 begin = g_get_monotonic_time();
     const char *state = change->requests->len ? ka_guest_state(change->domain, error) : "off";
+    gboolean is_new = FALSE; /* what it was asked before may never come */
+
+    for (guint i = 0; i < change->requests->len; i++)
+        is_new |= !((const Request *)g_ptr_array_index(change->requests, i))->what->pending;
     /* A paused one can't. */
-    guint patience = state && g_str_equal(state, "running") ? PATIENCE_SECONDS : 0;
+    guint patience = is_new && g_strcmp0(state, "running") == 0 ? PATIENCE_SECONDS : 0;
 
     if (!state)
         return FALSE;
@@ -325,7 +309,7 @@ wait_for_guest(KaGuestLive *change, GError **error)
     for (guint i = 0; i < change->requests->len; i++) {
         const Request *request = g_ptr_array_index(change->requests, i);
         if (request->alias)
-            keep_owned(change, request->what->path);
+            g_hash_table_add(change->waiting, g_strdup(request->what->path));
     }
     return TRUE;
 }

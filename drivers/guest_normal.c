@@ -236,12 +236,17 @@ normalise_device(xmlNode *device)
 {
     if (ka_element_is(device, "graphics")) {
         normalise_graphics(device);
-    } else if (ka_element_is(device, "disk") && ka_attribute_is(device, "device", "cdrom")) {
-        ka_element_drop(ka_element_child(device, "readonly"));
     } else if (ka_element_is(device, "controller")) {
         name_controller(device);
     } else if (ka_element_is(device, "interface") && ka_attribute_is(device, "type", "user")) {
         ka_attribute_set(device, "ka-user", "yes");
+    } else if (ka_element_is(device, "video")) {
+        ka_attribute_set(device, "ka-model",
+                         ka_attribute(ka_element_child(device, "model"), "type"));
+    } else if (ka_element_is(device, "disk")) {
+        if (ka_attribute_is(device, "device", "cdrom"))
+            ka_element_drop(ka_element_child(device, "readonly"));
+        ka_attribute_set(device, "ka-bus", ka_attribute(ka_element_child(device, "target"), "bus"));
     } else if (ka_element_is(device, "channel")) {
         if (!is_agent(device))
             ka_attribute_set(device, "ka-other", "yes");
@@ -263,10 +268,26 @@ denormalise_live_names(xmlNode *device)
         ka_attribute_set(device, "websocket", websocket);
 }
 
+/* What libvirt added for another model or bus, and refuses with this one. */
+static void
+drop_outdated(xmlNode *device)
+{
+    static const char *const of_qxl[] = {"ram", "vgamem", "vram64"};
+    const char *model = ka_attribute(device, "ka-model"), *bus = ka_attribute(device, "ka-bus");
+    xmlNode *new_model = ka_element_child(device, "model");
+
+    if (model && g_str_equal(model, "qxl") && !ka_attribute_is(new_model, "type", model))
+        for (gsize i = 0; i < G_N_ELEMENTS(of_qxl); i++)
+            ka_attribute_set(new_model, of_qxl[i], NULL);
+    if (bus && !ka_attribute_is(ka_element_child(device, "target"), "bus", bus))
+        ka_element_drop(ka_element_child(device, "address"));
+}
+
 static void
 denormalise_device(xmlNode *device)
 {
     denormalise_live_names(device);
+    drop_outdated(device);
     if (ka_element_is(device, "graphics"))
         denormalise_graphics(device);
     ka_element_drop_own(device);
@@ -343,6 +364,20 @@ has_boot_order(const xmlNode *devices)
     return FALSE;
 }
 
+/* All that was said of it is released: what libvirt added is no device. */
+static void
+drop_empty(xmlNode *devices, const char *name)
+{
+    static const char *const derived[] = {"address", "alias", NULL};
+    xmlNode *device = ka_element_child(devices, name);
+
+    if (!device || device->properties)
+        return;
+    ka_for_children(child, device,
+                    NULL) if (!g_strv_contains(derived, (const char *)child->name)) return;
+    ka_element_drop(device);
+}
+
 gboolean
 ka_guest_denormalise(KaDocument *document, const KaGuestForm *form, GError **error)
 {
@@ -360,6 +395,8 @@ ka_guest_denormalise(KaDocument *document, const KaGuestForm *form, GError **err
         return FALSE;
     denormalise_consoles(devices);
     ka_for_children(device, devices, NULL) denormalise_device(device);
+    drop_empty(devices, "watchdog");
+    drop_empty(devices, "tpm");
     while (has_boot_order(devices) && ka_element_child(ka_element_child(root, "os"), "boot"))
         ka_element_drop(ka_element_child(ka_element_child(root, "os"), "boot"));
     return TRUE;

@@ -118,6 +118,15 @@ diff_item(KaAction *action, const KaRows *rows, const char *path, View view)
     }
 }
 
+/* Somebody else's since it was released, unless it only waits. */
+static void
+keep_pending(GPtrArray *changes, guint first)
+{
+    for (guint i = changes->len; i > first; i--)
+        if (!((const KaChange *)g_ptr_array_index(changes, i - 1))->pending)
+            g_ptr_array_remove_index(changes, i - 1);
+}
+
 /* What an earlier apply set and the manifest no longer names: back to what a new object gets. */
 static void
 diff_released(KaAction *action, const KaRows *rows, const char *path, View view)
@@ -138,7 +147,9 @@ diff_released(KaAction *action, const KaRows *rows, const char *path, View view)
             return;
         diff_leaf(action, rows, path, (View){fresh, view.config, view.live, NULL});
     }
-    if (action->changes->len == before) /* only the record lets go of it */
+    if (g_strcmp0(g_hash_table_lookup(action->actual->record->owned, path), KA_RECORD_WAITING) == 0)
+        keep_pending(action->changes, before);
+    else if (action->changes->len == before) /* only the record lets go of it */
         add(action, action->changes, rows, path, view.config, fresh ? fresh : view.config)->way =
             KA_LIVE;
     for (guint i = before; i < action->changes->len; i++)
