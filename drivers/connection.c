@@ -45,6 +45,11 @@ ka_link_new(virConnectPtr conn)
     link->volume_names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->volume_owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->volumes_protected = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    link->volume_claims =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
+    link->volumes_going = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    link->guests_going = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_mutex_init(&link->record_lock);
     link->pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->pools_inactive = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->networks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -64,6 +69,10 @@ ka_link_free(KaLink *link)
     g_hash_table_unref(link->volume_names);
     g_hash_table_unref(link->volume_owners);
     g_hash_table_unref(link->volumes_protected);
+    g_hash_table_unref(link->volume_claims);
+    g_hash_table_unref(link->volumes_going);
+    g_hash_table_unref(link->guests_going);
+    g_mutex_clear(&link->record_lock);
     g_hash_table_unref(link->pools);
     g_hash_table_unref(link->pools_inactive);
     g_hash_table_unref(link->networks);
@@ -98,6 +107,7 @@ static gpointer
 start_library(gpointer data)
 {
     (void)data;
+    xmlInitParser(); /* two threads that were the first at once would both do it */
     virSetErrorFunc(NULL, stay_silent);
     if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0)
         return NULL;

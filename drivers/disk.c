@@ -292,6 +292,19 @@ is_unknown(const Observation *observation, const KaObject *object)
     return TRUE;
 }
 
+/* Nobody but kvmapply leaves such a thing: it goes with the disk that it was to be. */
+static void
+report_half(const Observation *observation, const KaObject *object, const char *address)
+{
+    KaActual *actual = ka_actual_new(object->name);
+
+    actual->record = record_of(observation->host, address);
+    if (actual->record == NULL)
+        actual->record = ka_record_new(observation->wanted->project, NULL);
+    g_ptr_array_add(actual->notes, g_strdup("half-made by a run that was cut"));
+    observation->found(actual, observation->data);
+}
+
 static void
 collect_wanted(const Observation *observation, GPtrArray *items)
 {
@@ -307,11 +320,15 @@ collect_wanted(const Observation *observation, GPtrArray *items)
         g_autofree char *marker = g_strdup_printf("%s/%s", pool, marker_name);
         g_autofree char *address = g_strdup_printf("%s/%s", pool, name);
 
+        if (is_unknown(observation, object))
+            continue;
         /* Half-made is not there: it will be made anew. */
-        if (!is_unknown(observation, object) &&
-            g_hash_table_contains(link->volumes_by_name, address) &&
-            !g_hash_table_contains(link->volumes_by_name, marker))
+        if (g_hash_table_contains(link->volumes_by_name, marker)) {
+            if (observation->wanted->remove)
+                report_half(observation, object, address);
+        } else if (g_hash_table_contains(link->volumes_by_name, address)) {
             g_ptr_array_add(items, item_new(link, object->name, object, address));
+        }
     }
 }
 
@@ -336,6 +353,30 @@ collect_all(const Observation *observation, GPtrArray *items)
     }
 }
 
+static char *
+left_over_name(const Observation *observation, const KaVolume *volume)
+{
+    return g_hash_table_contains(observation->wanted->objects, volume->name)
+               ? g_strdup_printf("%s-%s", volume->pool, volume->name)
+               : g_strdup(volume->name);
+}
+
+/* The volume that this one stands on, by the name that it has as a left-over. */
+static char *
+base_of(const Observation *observation, const KaVolume *volume)
+{
+    const KaLink *link = ka_link(observation->host);
+    char *text = volume->handle ? virStorageVolGetXMLDesc(volume->handle, 0) : NULL;
+    g_autoptr(xmlDoc) document = text ? ka_xml_parse(text) : NULL;
+    const xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+    g_autofree char *path =
+        root ? ka_xml_text(ka_element_child(ka_element_child(root, "backingStore"), "path")) : NULL;
+    const KaVolume *base = path ? g_hash_table_lookup(link->volumes_by_path, path) : NULL;
+
+    free(text);
+    return base ? left_over_name(observation, base) : NULL;
+}
+
 /* Volumes that a guest of this project lists and no manifest declares. */
 static void
 report_left_over(const Observation *observation)
@@ -354,17 +395,15 @@ report_left_over(const Observation *observation)
         if (volume == NULL || g_strcmp0(value, wanted->project) != 0 ||
             g_hash_table_contains(observation->declared, address))
             continue;
-        actual = ka_actual_new(volume->name);
+        g_autofree char *name = left_over_name(observation, volume);
+        actual = ka_actual_new(name);
+        actual->base = base_of(observation, volume);
         actual->record = record_of(observation->host, address);
         /* Where it is: all that its removal needs. */
         actual->config = tree = ka_tree_new();
         tree->root = ka_node_new(tree, KA_NODE_MAP);
         ka_node_put(tree, tree->root, "pool", volume->pool);
         ka_node_put(tree, tree->root, "volume", volume->name);
-        if (g_hash_table_contains(wanted->objects, actual->name)) {
-            g_free(actual->name);
-            actual->name = g_strdup_printf("%s-%s", volume->pool, volume->name);
-        }
         observation->found(actual, observation->data);
     }
 }

@@ -60,11 +60,18 @@ declares_pool(const KaObject *disk, const char *pool)
 }
 
 static gboolean
+is_half(KaHost *host, const char *pool, const char *name)
+{
+    g_autofree char *marker_name = ka_marker_name(name);
+    g_autoptr(KaVolume) marker = ka_link_volume(host, pool, marker_name);
+
+    return marker != NULL;
+}
+
+static gboolean
 assess_create(KaHost *host, const KaAction *action, GError **error)
 {
     const char *pool = ka_disk_pool(action->object), *name = ka_disk_volume(action->object);
-    g_autofree char *marker_name = ka_marker_name(name);
-    g_autoptr(KaVolume) marker = ka_link_volume(host, pool, marker_name);
     guint64 size = 0;
     int fd = -1;
 
@@ -74,7 +81,7 @@ assess_create(KaHost *host, const KaAction *action, GError **error)
                     pool);
         return FALSE;
     }
-    if (marker)
+    if (is_half(host, pool, name))
         g_ptr_array_add(action->remarks,
                         g_strdup("half-made by a run that was cut: it is made anew"));
     if (ka_node_text(action->object->node, "content") == NULL)
@@ -126,6 +133,20 @@ assess_users(KaHost *host, const KaAction *action, const KaVolume *volume, GErro
     g_assert_not_reached();
 }
 
+/* A guest that goes in the same plan stays defined until this is gone. */
+static void
+note_going(KaHost *host, const char *pool, const char *name, gboolean going)
+{
+    KaLink *link = ka_link(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+    g_autofree char *address = g_strdup_printf("%s/%s", pool, name);
+
+    if (going)
+        g_hash_table_add(link->volumes_going, g_steal_pointer(&address));
+    else
+        g_hash_table_remove(link->volumes_going, address);
+}
+
 gboolean
 ka_disk_assess(KaHost *host, KaAction *action, GError **error)
 {
@@ -140,6 +161,8 @@ ka_disk_assess(KaHost *host, KaAction *action, GError **error)
     if (action->object && action->verb != KA_CHANGE && action->verb != KA_REMOVE &&
         !assess_create(host, action, error))
         return FALSE;
+    if (volume && action->verb == KA_REMOVE && !action->left_over)
+        note_going(host, pool, name, TRUE);
     return volume == NULL || assess_users(host, action, volume, error);
 }
 
@@ -191,11 +214,35 @@ ka_disk_change(KaHost *host, KaAction *action, const KaProgress *progress, GErro
     return TRUE;
 }
 
+/* The marker goes last, and only once nobody is at work on what it stands for. */
+static gboolean
+remove_half(KaHost *host,
+            KaAction *action,
+            const char *pool_name,
+            const char *name,
+            const KaProgress *progress,
+            GError **error)
+{
+    g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ka_link(host)->conn, pool_name);
+    const char *pool_type = ka_link_pool_type(host, pool_name);
+    KaMarker *marker =
+        pool && pool_type ? ka_marker_take(pool, pool_type, action, name, progress, error) : NULL;
+    gboolean done = marker && ka_disk_clear_half(host, action, pool, name, marker, progress, error);
+
+    if (pool == NULL)
+        ka_libvirt_error(error, "can't find pool '%s'", pool_name);
+    if (marker)
+        ka_marker_end(marker, done || !ka_marker_is_stale(marker));
+    return done;
+}
+
 gboolean
 ka_disk_remove(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
     const char *pool = NULL, *name = NULL;
     place_of(action, &pool, &name);
+    if (is_half(host, pool, name))
+        return remove_half(host, action, pool, name, progress, error);
     const char *project = action->verb == KA_REPLACE ? action->project : NULL;
     g_autoptr(virStorageVol) volume = look_up(host, pool, name, error);
     g_autofree char *what = g_strdup_printf("disk '%s' can't be removed", action->name);
@@ -209,5 +256,9 @@ ka_disk_remove(KaHost *host, KaAction *action, const KaProgress *progress, GErro
             return ka_libvirt_error(error, "can't remove volume '%s' in pool '%s'", name, pool);
     }
     ka_volume_forget(host, pool, name);
-    return TRUE;
+    note_going(host, pool, name, FALSE);
+    if (action->verb == KA_REPLACE)
+        return TRUE; /* its successor belongs to the same guests */
+    g_autofree char *address = g_strdup_printf("%s/%s", pool, name);
+    return ka_guests_disclaim(host, action->project, address, error);
 }

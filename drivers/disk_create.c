@@ -436,47 +436,49 @@ ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **err
 /* libvirt ends a copy that it has begun, whoever asked for it: only then it lets go of the volume.
  */
 static gboolean
-delete_stale(const Making *making, virStorageVolPtr old, GError **error)
+delete_stale(const KaAction *action,
+             virStorageVolPtr old,
+             const KaProgress *progress,
+             GError **error)
 {
     gint64 begun = g_get_monotonic_time();
 
     while (virStorageVolDelete(old, 0) < 0) {
         const char *why = virGetLastErrorMessage();
 
-        if (g_cancellable_is_cancelled(making->progress->cancel) ||
+        if (g_cancellable_is_cancelled(progress->cancel) ||
             (!strstr(why, "being allocated") && !strstr(why, "asynchronous jobs running")))
-            return ka_libvirt_error(error, "half-made disk '%s' can't be removed",
-                                    making->action->name);
-        ka_progress_step(making->progress, making->action,
-                         "waits for libvirt to end what a cut run began",
+            return ka_libvirt_error(error, "half-made disk '%s' can't be removed", action->name);
+        ka_progress_step(progress, action, "waits for libvirt to end what a cut run began",
                          (guint64)((g_get_monotonic_time() - begun) / G_TIME_SPAN_SECOND), 0, "s");
         g_usleep(LOOK_US);
     }
     return TRUE;
 }
 
-/* What a run that was cut left; anything else under the name was made by others since the plan. */
-static gboolean
-clear_way(const Making *making, GError **error)
+gboolean
+ka_disk_clear_half(KaHost *host,
+                   const KaAction *action,
+                   virStoragePoolPtr pool,
+                   const char *name,
+                   const KaMarker *marker,
+                   const KaProgress *progress,
+                   GError **error)
 {
-    g_autoptr(virStorageVol) old = virStorageVolLookupByName(making->pool, making->name);
-    g_autofree char *what =
-        g_strdup_printf("half-made disk '%s' can't be removed", making->action->name);
+    g_autoptr(virStorageVol) old = virStorageVolLookupByName(pool, name);
+    g_autofree char *what = g_strdup_printf("half-made disk '%s' can't be removed", action->name);
 
     if (old == NULL)
-        return TRUE;
-    if (!ka_marker_is_stale(making->marker)) {
+        return ka_libvirt_code() == VIR_ERR_NO_STORAGE_VOL || ka_libvirt_error(error, "%s", what);
+    if (!ka_marker_is_stale(marker)) {
         g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CHANGED,
-                    "disk '%s' was made by somebody else since the plan: plan again",
-                    making->action->name);
+                    "disk '%s' was made by somebody else since the plan: plan again", action->name);
         return FALSE;
     }
     char *path = virStorageVolGetPath(old);
-    gboolean unused = path && ka_users_none(making->host, what, path, NULL, error);
+    gboolean unused = path && ka_users_none(host, what, path, NULL, error);
     free(path);
-    if (!unused)
-        return FALSE;
-    return delete_stale(making, old, error);
+    return unused && delete_stale(action, old, progress, error);
 }
 
 static gboolean
@@ -514,7 +516,8 @@ discard(const Making *making)
     if (ka_marker_is_lost(making->marker))
         return FALSE;
     volume = virStorageVolLookupByName(making->pool, making->name);
-    return volume == NULL || virStorageVolDelete(volume, 0) == 0;
+    return volume ? virStorageVolDelete(volume, 0) == 0
+                  : ka_libvirt_code() == VIR_ERR_NO_STORAGE_VOL;
 }
 
 static gboolean
@@ -527,7 +530,8 @@ make_disk(Making *making, GError **error)
                                     making->progress, error);
     if (making->marker == NULL)
         return FALSE;
-    cleared = clear_way(making, error);
+    cleared = ka_disk_clear_half(making->host, making->action, making->pool, making->name,
+                                 making->marker, making->progress, error);
     volume = cleared ? make_any(making, error) : NULL;
     done = volume && reach_size(making, volume, error);
     if (done) {

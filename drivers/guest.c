@@ -101,11 +101,17 @@ note_network_users(KaLink *link, const KaDocument *document, const char *guest)
 }
 
 static void
-note_owner(KaLink *link, const KaRecord *record)
+note_owner(KaLink *link, const char *guest, const KaRecord *record)
 {
     g_mutex_lock(&link->lock);
     for (guint i = 0; i < record->volumes->len; i++) {
         const char *volume = g_ptr_array_index(record->volumes, i);
+        GPtrArray *claims = g_hash_table_lookup(link->volume_claims, volume);
+        if (!claims) {
+            claims = g_ptr_array_new_with_free_func(g_free);
+            g_hash_table_insert(link->volume_claims, g_strdup(volume), claims);
+        }
+        g_ptr_array_add(claims, g_strdup(guest));
         g_hash_table_insert(link->volume_owners, g_strdup(volume), g_strdup(record->project));
         if (g_hash_table_contains(record->protected_volumes, volume))
             g_hash_table_add(link->volumes_protected, g_strdup(volume));
@@ -123,7 +129,7 @@ facts_of(guint facts, gboolean active, const KaRecord *record)
 }
 
 static void
-note_facts(KaActual *actual, guint facts)
+note_facts(KaActual *actual, guint facts, virDomainPtr domain)
 {
     if (facts & FACT_TRANSIENT)
         g_ptr_array_add(actual->notes,
@@ -133,7 +139,7 @@ note_facts(KaActual *actual, guint facts)
                         g_strdup("has a managed save: its next start resumes the old "
                                  "hardware, changes wait for the one after"));
     if (actual->record && g_hash_table_contains(actual->record->owned, KA_GUEST_UNSTARTED) &&
-        !actual->active)
+        !actual->active && ka_guest_never_ran(domain))
         g_ptr_array_add(actual->notes, g_strdup("was made but never started"));
 }
 
@@ -258,7 +264,7 @@ read_wanted(Observation *observation,
     KaGuestFacts said = facts_of(facts, actual->active, actual->record);
     g_autoptr(GError) failed = NULL;
 
-    note_facts(actual, facts);
+    note_facts(actual, facts, domain);
     if (read_guest(domain, document, &form, &said, actual, &failed))
         return TRUE;
     if (g_error_matches(failed, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_AMBIGUOUS)) {
@@ -289,7 +295,7 @@ describe(Observation *observation,
         note_network_users(ka_link(observation->host), document, name);
     KaRecord *record = ka_record_read(document, uuid);
     if (record)
-        note_owner(ka_link(observation->host), record);
+        note_owner(ka_link(observation->host), name, record);
     if (!asked && !record)
         return TRUE;
     g_autoptr(KaActual) actual = ka_actual_new(name);
@@ -436,26 +442,6 @@ is_taken(KaHost *host, const KaAction *action, GError **error)
     return other != NULL;
 }
 
-gboolean
-ka_guest_started(virDomainPtr domain, GError **error)
-{
-    const KaRows *rows = ka_kind_rows(ka_kind_find("guest"));
-    char uuid[VIR_UUID_STRING_BUFLEN];
-    g_autoptr(GError) failed = NULL;
-    g_autoptr(KaDocument) document = fetch(domain, rows, VIR_DOMAIN_XML_INACTIVE, NULL, &failed);
-
-    virDomainGetUUIDString(domain, uuid);
-    g_autoptr(KaRecord) record = document ? ka_record_read(document, uuid) : NULL;
-    if (failed)
-        g_propagate_error(error, g_steal_pointer(&failed));
-    if (!record || !g_hash_table_remove(record->owned, KA_GUEST_UNSTARTED))
-        return failed == NULL;
-    g_autofree char *text = ka_record_format(record);
-    return virDomainSetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, text, KA_RECORD_PREFIX,
-                                KA_RECORD_NAMESPACE, VIR_DOMAIN_AFFECT_CONFIG) == 0 ||
-           ka_libvirt_error(error, "guest '%s'", virDomainGetName(domain));
-}
-
 static gboolean
 create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
@@ -475,7 +461,7 @@ create(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
         g_prefix_error(error, "the guest is defined, but not started; apply again to start it: ");
         return FALSE;
     }
-    return ka_guest_started(domain, error);
+    return ka_guest_started(host, domain, error);
 }
 
 static gboolean
@@ -514,10 +500,48 @@ remove_guest(KaHost *host, KaAction *action, const KaProgress *progress, GError 
                     "guest '%s' is another one than at the plan: plan again", action->name);
         return FALSE;
     }
-    gboolean persistent = virDomainIsPersistent(domain) == 1;
     if (virDomainIsActive(domain) == 1 && !ka_guest_destroy(domain, error))
         return FALSE;
-    return !persistent || undefine(domain, error);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ka_link(host)->lock);
+    g_hash_table_add(ka_link(host)->guests_going, g_strdup(action->name));
+    return TRUE;
+}
+
+/* One of its volumes that was to go with it and is still there; NULL: none. Caller frees. */
+static char *
+left_volume(KaHost *host, const KaAction *action)
+{
+    KaLink *link = ka_link(host);
+    const KaRecord *record = action->actual ? action->actual->record : NULL;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+
+    for (guint i = 0; record && i < record->volumes->len; i++) {
+        const char *volume = g_ptr_array_index(record->volumes, i);
+        if (g_hash_table_contains(link->volumes_going, volume))
+            return g_strdup(volume);
+    }
+    return NULL;
+}
+
+/* Its definition goes last: without it nobody would know whose its disks are, and a run that was
+ * cut before it removed them would leave them for ever. */
+static gboolean
+finish_removal(KaHost *host, KaAction *action, GError **error)
+{
+    g_autoptr(virDomain) domain = virDomainLookupByName(ka_link(host)->conn, action->name);
+    g_autofree char *left = left_volume(host, action);
+
+    if (!domain)
+        return ka_libvirt_code() == VIR_ERR_NO_DOMAIN ||
+               ka_libvirt_error(error, "guest '%s'", action->name);
+    if (left) {
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE,
+                    "guest '%s' is stopped, and stays defined until its volume '%s' is removed, "
+                    "too: its record tells whose that is",
+                    action->name, left);
+        return FALSE;
+    }
+    return undefine(domain, error);
 }
 
 const KaDriver ka_guest_driver = {
@@ -527,4 +551,5 @@ const KaDriver ka_guest_driver = {
     .create = create,
     .change = ka_guest_change,
     .remove = remove_guest,
+    .finish = finish_removal,
 };

@@ -105,6 +105,8 @@ gboolean ka_guest_set_state(virDomainPtr domain,
                             GError **error);
 gboolean
 ka_guest_restart(virDomainPtr domain, KaAction *action, const KaProgress *progress, GError **error);
+/* Off, and as far as libvirt remembers it was never anything else. */
+gboolean ka_guest_never_ran(virDomainPtr domain);
 /* Cuts it off: for removal alone. */
 gboolean ka_guest_destroy(virDomainPtr domain, GError **error);
 
@@ -123,5 +125,8 @@ char *ka_guest_xml(KaHost *host, const KaObject *object, gboolean placeholders, 
 GHashTable *ka_guest_declared_disks(const KaObject *object);
 /* An owned path of no row: the guest was defined and is yet to be started for the first time. */
 #define KA_GUEST_UNSTARTED "ka-start"
+
+/* --- guest_record.c --- */
+
 /* Takes that path out of the guest's record. */
-gboolean ka_guest_started(virDomainPtr domain, GError **error);
+gboolean ka_guest_started(KaHost *host, virDomainPtr domain, GError **error);

@@ -122,13 +122,17 @@ is_source(const KaField *row)
 
 /* The run that made it was cut before it started it. */
 static void
-add_first_start(KaAction *action)
+add_first_start(KaHost *host, KaAction *action)
 {
     const KaRecord *record = action->actual->record;
+    g_autoptr(virDomain) domain = NULL;
 
     if (!record || action->actual->active ||
         !g_hash_table_contains(record->owned, KA_GUEST_UNSTARTED) ||
         ka_node_get(action->object->node, "state"))
+        return;
+    domain = virDomainLookupByName(ka_link(host)->conn, action->name);
+    if (!domain || !ka_guest_never_ran(domain))
         return;
     KaChange *change = g_new0(KaChange, 1);
     KaNode *to = ka_node_new_scalar(action->tree, "running");
@@ -174,7 +178,7 @@ assess_change(KaHost *host, KaAction *action, GError **error)
 {
     guint n_changes = action->changes->len;
 
-    add_first_start(action);
+    add_first_start(host, action);
     for (guint i = 0; i < n_changes; i++) {
         KaChange *change = g_ptr_array_index(action->changes, i);
         /* A state that is no longer declared is left as it is. */

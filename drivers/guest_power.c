@@ -24,6 +24,15 @@ ka_guest_state(virDomainPtr domain, GError **error)
 }
 
 gboolean
+ka_guest_never_ran(virDomainPtr domain)
+{
+    int state = VIR_DOMAIN_NOSTATE, reason = 0;
+
+    return virDomainGetState(domain, &state, &reason, 0) == 0 && state == VIR_DOMAIN_SHUTOFF &&
+           (reason == VIR_DOMAIN_SHUTOFF_UNKNOWN || reason == VIR_DOMAIN_SHUTOFF_FAILED);
+}
+
+gboolean
 ka_guest_destroy(virDomainPtr domain, GError **error)
 {
     if (virDomainDestroy(domain) == 0 || ka_libvirt_code() == VIR_ERR_OPERATION_INVALID ||
@@ -128,8 +137,17 @@ start(virDomainPtr domain,
 static gboolean
 resume(virDomainPtr domain, KaAction *action, GError **error)
 {
-    return virDomainResume(domain) == 0 || virDomainPMWakeup(domain, 0) == 0 ||
-           ka_libvirt_error(error, "guest '%s'", action->name);
+    int state = VIR_DOMAIN_NOSTATE;
+
+    if (virDomainResume(domain) == 0)
+        return TRUE;
+    ka_libvirt_keep();
+    /* The start of a run that was cut looks paused until libvirt ends it by itself. */
+    if (virDomainGetState(domain, &state, NULL, 0) == 0 &&
+        (state == VIR_DOMAIN_RUNNING ||
+         (state == VIR_DOMAIN_PMSUSPENDED && virDomainPMWakeup(domain, 0) == 0)))
+        return TRUE;
+    return ka_libvirt_error_kept(error, "guest '%s'", action->name);
 }
 
 gboolean

@@ -39,7 +39,14 @@ typedef struct {
                            it; filled by the guest driver's observe, read by the disk's */
     GHashTable
         *volumes_protected; /* owned; set of "POOL/NAME" that a guest's record protects; likewise */
-    GHashTable *pools;      /* owned; name → type; active ones */
+    GHashTable *volume_claims; /* owned; "POOL/NAME" → GPtrArray of owned names of the guests whose
+                                  records list it; likewise */
+    GHashTable *volumes_going;  /* owned; set of "POOL/NAME" that the plan removes and that are
+                                   still there */
+    GHashTable *guests_going;   /* owned; set of names; stopped by this apply, undefined once their
+                                   volumes are gone */
+    GMutex record_lock;         /* held while a guest's record is read and written again */
+    GHashTable *pools;          /* owned; name → type; active ones */
     GHashTable *pools_inactive; /* owned; set of names */
     GHashTable *networks;       /* owned; name → "active" or "inactive" */
     GPtrArray *uses;            /* owned KaUse: disks of every guest, anybody's */
@@ -82,6 +89,10 @@ char *ka_link_disk_name(KaHost *host, const KaVolume *volume);
 /* The volume's and the pool's name of a declared disk. Borrowed. */
 const char *ka_disk_volume(const KaObject *disk);
 const char *ka_disk_pool(const KaObject *disk);
+
+/* guest_record.c: no record of the project's guests lists the volume ("POOL/NAME") any longer: a
+ * later one of that name is not the project's. */
+gboolean ka_guests_disclaim(KaHost *host, const char *project, const char *volume, GError **error);
 
 /* UUIDv5 of project/kind/name: the ownership mark of kinds without metadata (pools, filters).
  * Caller frees. */

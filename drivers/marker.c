@@ -3,6 +3,8 @@
 #define BEAT_SECONDS 2
 #define WATCH_US (BEAT_SECONDS * 7 * G_TIME_SPAN_SECOND / 2)
 #define LOOK_US (300 * 1000)
+/* Longer than keep-alive takes to find out. */
+#define END_US (20 * G_TIME_SPAN_SECOND)
 
 /* First capacity of a marker: random, so that two owners' never look alike. Sparse: takes no room.
  */
@@ -11,14 +13,15 @@
 #define JUMP (1000 + g_random_int_range(0, 1 << 20))
 
 struct KaMarker {
+    gint references;         /* its owner's and its thread's: whoever is last frees it */
     virStoragePoolPtr pool;  /* owned */
     virStorageVolPtr volume; /* owned; NULL: the pool can't hold one */
     gboolean stale;
     guint64 capacity; /* as last written; of the thread that beats while there is one */
-    GThread *thread;  /* NULL: none beats */
+    gboolean beats;   /* there is a thread */
     GMutex lock;
     GCond ended_cond;
-    gboolean ended, lost;
+    gboolean ended, lost, quiet; /* quiet: the thread is through */
 };
 
 char *
@@ -45,6 +48,19 @@ read_capacity(virStorageVolPtr volume)
     return virStorageVolGetInfo(volume, &info) < 0 ? 0 : info.capacity;
 }
 
+static void
+marker_unref(KaMarker *marker)
+{
+    if (!g_atomic_int_dec_and_test(&marker->references))
+        return;
+    if (marker->volume)
+        virStorageVolFree(marker->volume);
+    virStoragePoolFree(marker->pool);
+    g_cond_clear(&marker->ended_cond);
+    g_mutex_clear(&marker->lock);
+    g_free(marker);
+}
+
 static gpointer
 beat(gpointer data)
 {
@@ -65,7 +81,10 @@ beat(gpointer data)
         g_mutex_lock(&marker->lock);
         marker->lost = !mine;
     }
+    marker->quiet = TRUE;
+    g_cond_broadcast(&marker->ended_cond);
     g_mutex_unlock(&marker->lock);
+    marker_unref(marker);
     return NULL;
 }
 
@@ -160,17 +179,6 @@ wait_for_other(KaMarker *marker,
     g_assert_not_reached();
 }
 
-static void
-marker_free(KaMarker *marker)
-{
-    if (marker->volume)
-        virStorageVolFree(marker->volume);
-    virStoragePoolFree(marker->pool);
-    g_cond_clear(&marker->ended_cond);
-    g_mutex_clear(&marker->lock);
-    g_free(marker);
-}
-
 KaMarker *
 ka_marker_take(virStoragePoolPtr pool,
                const char *pool_type,
@@ -185,6 +193,7 @@ ka_marker_take(virStoragePoolPtr pool,
     gboolean taken = !can_mark(pool_type);
 
     virStoragePoolRef(pool);
+    marker->references = 1;
     marker->pool = pool;
     g_mutex_init(&marker->lock);
     g_cond_init(&marker->ended_cond);
@@ -195,11 +204,14 @@ ka_marker_take(virStoragePoolPtr pool,
     }
     if (failure) {
         g_propagate_error(error, g_steal_pointer(&failure));
-        marker_free(marker);
+        marker_unref(marker);
         return NULL;
     }
-    if (marker->volume)
-        marker->thread = g_thread_new("marker", beat, marker);
+    if (marker->volume) {
+        g_atomic_int_inc(&marker->references);
+        marker->beats = TRUE;
+        g_thread_unref(g_thread_new("marker", beat, marker));
+    }
     return marker;
 }
 
@@ -217,17 +229,26 @@ ka_marker_is_lost(KaMarker *marker)
     return marker->lost;
 }
 
+/* FALSE: the thread hangs in a call. A host that stands still may never end it, though the
+ * connection is closed by then: it is left behind. */
+static gboolean
+end_beating(KaMarker *marker)
+{
+    gint64 until = g_get_monotonic_time() + END_US;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&marker->lock);
+
+    marker->ended = TRUE;
+    g_cond_broadcast(&marker->ended_cond);
+    while (marker->beats && !marker->quiet &&
+           g_cond_wait_until(&marker->ended_cond, &marker->lock, until))
+        ;
+    return !marker->beats || marker->quiet;
+}
+
 void
 ka_marker_end(KaMarker *marker, gboolean whole)
 {
-    if (marker->thread) {
-        g_mutex_lock(&marker->lock);
-        marker->ended = TRUE;
-        g_cond_signal(&marker->ended_cond);
-        g_mutex_unlock(&marker->lock);
-        g_thread_join(marker->thread);
-    }
-    if (whole && marker->volume && !marker->lost)
+    if (end_beating(marker) && whole && marker->volume && !marker->lost)
         virStorageVolDelete(marker->volume, 0);
-    marker_free(marker);
+    marker_unref(marker);
 }

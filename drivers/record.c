@@ -211,6 +211,18 @@ add_disks(KaRecord *record, const GPtrArray *needs)
     }
 }
 
+/* A volume that somebody removed: a later one of its name would not be the project's. */
+static gboolean
+is_gone(const KaAction *action, const char *address)
+{
+    g_auto(GStrv) parts = g_strsplit(address, "/", 2);
+
+    if (!action->host || !action->host->link || !ka_link_pool_type(action->host, parts[0]))
+        return FALSE;
+    g_autoptr(KaVolume) volume = ka_link_volume(action->host, parts[0], parts[1]);
+    return volume == NULL;
+}
+
 /* Volumes stay this project's until they are removed: a disk that is only no longer declared is a
  * left-over, not nobody's. */
 static void
@@ -220,7 +232,8 @@ own_volumes(KaRecord *record, const KaAction *action)
 
     for (guint i = 0; before && i < before->volumes->len; i++) {
         const char *volume = g_ptr_array_index(before->volumes, i);
-        add_volume(record, volume, g_hash_table_contains(before->protected_volumes, volume));
+        if (!is_gone(action, volume))
+            add_volume(record, volume, g_hash_table_contains(before->protected_volumes, volume));
     }
     add_disks(record, action->object->needs);
 }

@@ -37,7 +37,8 @@ typedef struct {
 } KaUser;
 void ka_user_free(KaUser *user);
 void ka_users_free(gpointer users);
-/* Of the volume at path; owned KaUser; empty: nobody. NULL with an error. */
+/* Of the volume at path, without the guests that go; owned KaUser; empty: nobody. NULL with an
+ * error. */
 GPtrArray *ka_users_of(KaHost *host, const char *path, GError **error);
 /* A refusal that names the first user, where there is one that isn't the own device of a guest of
  * `project` (NULL: of none) that is off: a disk that is replaced comes back under its path. */
@@ -110,6 +111,15 @@ gboolean ka_upload(virStorageVolPtr volume,
                    GError **error);
 
 /* disk_create.c */
+/* Removes what a run that was cut left beside its marker, which is the caller's; anything else
+ * under the name was made by others since the plan. */
+gboolean ka_disk_clear_half(KaHost *host,
+                            const KaAction *action,
+                            virStoragePoolPtr pool,
+                            const char *name,
+                            const KaMarker *marker,
+                            const KaProgress *progress,
+                            GError **error);
 gboolean ka_disk_create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
 /* Opens the local file of `content` and checks it; -1 with an error. Caller closes. */
 int ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **error);

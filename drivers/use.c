@@ -287,15 +287,28 @@ users_of_link(KaLink *link)
     return users;
 }
 
+/* This apply has stopped it, and keeps it only to know whose its volumes are. */
+static gboolean
+is_going(KaHost *host, const KaUser *user)
+{
+    KaLink *link = ka_link(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+
+    return user->guest && !user->running && g_hash_table_contains(link->guests_going, user->guest);
+}
+
 static GPtrArray *
-copy_users(const GPtrArray *list)
+copy_users(KaHost *host, const GPtrArray *list)
 {
     GPtrArray *copy = g_ptr_array_new_with_free_func((GDestroyNotify)ka_user_free);
 
     for (guint i = 0; list && i < list->len; i++) {
         const KaUser *user = g_ptr_array_index(list, i);
-        KaUser *same = g_new0(KaUser, 1);
+        KaUser *same = NULL;
 
+        if (is_going(host, user))
+            continue;
+        same = g_new0(KaUser, 1);
         same->by = g_strdup(user->by);
         same->guest = g_strdup(user->guest);
         same->device = g_strdup(user->device);
@@ -318,7 +331,7 @@ ka_users_of(KaHost *host, const char *path, GError **error)
      * have removed the guest. */
     if ((!recent || g_hash_table_contains(users->by_path, clean)) && !read_all(host, users, error))
         return NULL;
-    return copy_users(g_hash_table_lookup(users->by_path, clean));
+    return copy_users(host, g_hash_table_lookup(users->by_path, clean));
 }
 
 static gboolean

@@ -19,6 +19,7 @@ ka_actual_free(KaActual *actual)
     ka_record_free(actual->record);
     ka_tree_free(actual->config);
     ka_tree_free(actual->live);
+    g_free(actual->base);
     g_free(actual->digest);
     g_free(actual->unknown);
     g_ptr_array_unref(actual->notes);

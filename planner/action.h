@@ -9,6 +9,7 @@ typedef struct {
     KaRecord *record;   /* NULL: nobody's */
     KaTree *config;     /* as defined: the fields that are declared or owned (or all, for export) */
     KaTree *live;       /* the same as it runs; NULL: it doesn't run or can't differ */
+    char *base;         /* the object of its kind that can go only after it; NULL: none */
     char *digest;       /* of what it was read from: "changed since the plan" */
     gboolean active;    /* runs, or is started */
     gboolean transient; /* has no definition: can't be staged */

@@ -23,6 +23,7 @@ typedef struct {
     GHashTable *objects; /* borrowed name → KaObject that are to be on this host; NULL: export, read
                             every field of everything that exists */
     GHashTable *disks;   /* borrowed name → KaObject of all declared disks */
+    gboolean remove;     /* they are to go: what is half-made counts, too */
 } KaWanted;
 
 /* What one kind can do on a host. All calls may block; none prints. */
@@ -41,6 +42,9 @@ typedef struct {
     gboolean (*create)(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
     gboolean (*change)(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
     gboolean (*remove)(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
+    /* What of a removal must come last, when all else of the plan was done or tried: a guest tells
+     * whose its disks are until they are gone. NULL: nothing. */
+    gboolean (*finish)(KaHost *host, KaAction *action, GError **error);
 } KaDriver;
 
 /* All that the planner needs of the world; cmd wires the real ones, tests their own. */

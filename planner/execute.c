@@ -43,6 +43,7 @@ drive(KaAction *action, const KaDriver *driver, const KaProgress *progress, GErr
         return driver->remove(action->host, action, progress, error);
     case KA_REPLACE:
         return driver->remove(action->host, action, progress, error) &&
+               (!driver->finish || driver->finish(action->host, action, error)) &&
                driver->create(action->host, action, progress, error);
     }
     g_assert_not_reached();
@@ -64,6 +65,13 @@ skip(KaAction *action, char *why)
     action->outcome = KA_SKIPPED;
     action->error = g_error_new_literal(KA_HOST_ERROR, KA_HOST_ERROR_CANCELLED, why);
     g_free(why);
+}
+
+static gboolean
+is_finished_last(const KaAction *action, const KaDriver *driver)
+{
+    return action->verb == KA_REMOVE && action->outcome == KA_DONE && !action->left_over &&
+           driver->finish;
 }
 
 typedef enum { READY, LATER, NEVER } Turn;
@@ -105,7 +113,8 @@ run(gpointer data, gpointer user_data)
     action->outcome = done ? KA_DONE : KA_FAILED;
     action->error = g_steal_pointer(&error);
     g_mutex_unlock(&execution->lock);
-    report(execution->progress, action);
+    if (!is_finished_last(action, driver))
+        report(execution->progress, action);
     g_mutex_lock(&execution->lock);
     guint busy = GPOINTER_TO_UINT(g_hash_table_lookup(execution->busy, action->host));
     g_hash_table_insert(execution->busy, action->host, GUINT_TO_POINTER(busy - 1));
@@ -168,6 +177,20 @@ work_off(Execution *execution, GThreadPool *pool)
     g_mutex_unlock(&execution->lock);
 }
 
+static void
+finish_removals(const KaPlan *plan, const KaHostPlan *host, const KaProgress *progress)
+{
+    for (guint i = 0; i < host->actions->len; i++) {
+        KaAction *action = g_ptr_array_index(host->actions, i);
+        const KaDriver *driver = ka_drivers_find(plan->drivers, action->kind);
+        if (!is_finished_last(action, driver))
+            continue;
+        if (!driver->finish(action->host, action, &action->error))
+            action->outcome = KA_FAILED;
+        report(progress, action);
+    }
+}
+
 static gboolean
 all_done(const KaPlan *plan)
 {
@@ -207,6 +230,8 @@ ka_plan_execute(KaPlan *plan, const KaProgress *progress, guint parallel_restart
     GThreadPool *pool =
         g_thread_pool_new(run, &execution, (gint)(PER_HOST * plan->hosts->len) + 1, FALSE, NULL);
     work_off(&execution, pool);
+    for (guint i = 0; i < plan->hosts->len; i++)
+        finish_removals(plan, g_ptr_array_index(plan->hosts, i), progress);
     g_thread_pool_free(pool, FALSE, TRUE);
     g_mutex_clear(&execution.lock);
     g_cond_clear(&execution.ended);

@@ -14,12 +14,15 @@ needs(const KaAction *action, const KaAction *other)
            g_ptr_array_find(action->object->needs, other->object, NULL);
 }
 
-/* What nothing declares has no references to go by: kinds that are created later go first. */
+/* What nothing declares has no references to go by: kinds that are created later go first, and
+ * within a kind what was found to stand on another. */
 static gboolean
 waits_by_kind(const KaAction *action, const KaAction *other)
 {
     if (action->object && other->object)
         return FALSE;
+    if (action->kind == other->kind)
+        return other->actual && g_strcmp0(other->actual->base, action->name) == 0;
     return ka_kind_index(action->kind) < ka_kind_index(other->kind);
 }
 
@@ -72,6 +75,42 @@ link_declared(KaAction *action, GHashTable *by_object)
     }
 }
 
+/* Actions that keep or make what needs an object of another kind, by that object. */
+static GHashTable *
+users_of_objects(const GPtrArray *actions)
+{
+    GHashTable *users = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_ptr_array_unref);
+
+    for (guint i = 0; i < actions->len; i++) {
+        KaAction *action = g_ptr_array_index(actions, i);
+        for (guint j = 0; action->object && !removes(action) && j < action->object->needs->len;
+             j++) {
+            KaObject *need = g_ptr_array_index(action->object->needs, j);
+            GPtrArray *list = g_hash_table_lookup(users, need);
+            if (need->kind == action->kind)
+                continue;
+            if (!list)
+                g_hash_table_insert(users, need, list = g_ptr_array_new());
+            g_ptr_array_add(list, action);
+        }
+    }
+    return users;
+}
+
+/* A copy is made before anybody starts to write to what it is made of. */
+static void
+link_copy(KaAction *action, GHashTable *users)
+{
+    for (guint i = 0; action->object && action->verb == KA_CREATE && i < action->object->needs->len;
+         i++) {
+        const KaObject *source = g_ptr_array_index(action->object->needs, i);
+        const GPtrArray *list =
+            source->kind == action->kind ? g_hash_table_lookup(users, source) : NULL;
+        for (guint j = 0; list && j < list->len; j++)
+            g_ptr_array_add(((KaAction *)g_ptr_array_index(list, j))->after, action);
+    }
+}
+
 /* Removals that meet an object that isn't declared, or one that stays. */
 static void
 link_removal(KaAction *action, const GPtrArray *actions)
@@ -89,6 +128,7 @@ ka_graph_order(GPtrArray *actions, GError **error)
 {
     g_autoptr(GHashTable) by_object = g_hash_table_new(NULL, NULL);
     g_autoptr(GHashTable) state = g_hash_table_new(NULL, NULL);
+    g_autoptr(GHashTable) users = users_of_objects(actions);
     g_autoptr(GPtrArray) sorted = g_ptr_array_new();
 
     for (guint i = 0; i < actions->len; i++) {
@@ -99,6 +139,7 @@ ka_graph_order(GPtrArray *actions, GError **error)
     for (guint i = 0; i < actions->len; i++) {
         KaAction *action = g_ptr_array_index(actions, i);
         link_declared(action, by_object);
+        link_copy(action, users);
         if (removes(action) && !action->left_over)
             link_removal(action, actions);
     }

@@ -220,6 +220,22 @@ found_declared(Observation *observation, KaActual *actual, const KaObject *objec
     keep(observation, action);
 }
 
+/* Of a guest of ours that is on this host. */
+static void
+refuse_second(Observation *observation, const KaObject *guest)
+{
+    const KaHost *here = observation->host->host;
+
+    if (!guest || !guest->hosts->len || !g_str_equal(observation->kind->table->kind, "guest") ||
+        g_ptr_array_find(guest->hosts, here->object, NULL))
+        return;
+    const KaObject *there = g_ptr_array_index(guest->hosts, 0);
+    refuse(observation, guest,
+           "guest '%s' is declared on host '%s' but exists on host '%s': it is not made a second "
+           "time",
+           guest->name, there->name, here->name);
+}
+
 static void
 found_undeclared(Observation *observation, KaActual *actual)
 {
@@ -230,14 +246,7 @@ found_undeclared(Observation *observation, KaActual *actual)
         return;
     }
     const KaObject *elsewhere = ka_manifest_find(plan->manifest, observation->kind, actual->name);
-    if (elsewhere && elsewhere->hosts->len &&
-        g_str_equal(observation->kind->table->kind, "guest")) {
-        const KaObject *there = g_ptr_array_index(elsewhere->hosts, 0);
-        refuse(observation, elsewhere,
-               "guest '%s' is declared on host '%s' but exists on host '%s': it is not made a "
-               "second time",
-               actual->name, there->name, observation->host->host->name);
-    }
+    refuse_second(observation, elsewhere);
     if (plan->options.remove || elsewhere) {
         ka_actual_free(actual);
         return;
@@ -303,11 +312,12 @@ observe_kind(KaPlan *plan, KaHostPlan *host, const KaDriver *driver, GError **er
     const KaKind *disk = ka_kind_find("disk");
     g_autoptr(GHashTable) wanted = wanted_on(plan, host->host, kind);
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-    Observation observation = {
-        plan, host, kind, {kind, plan->manifest->project, wanted, NULL},
-           seen
-    };
+    Observation observation = {.plan = plan, .host = host, .kind = kind, .seen = seen};
 
+    observation.wanted = (KaWanted){.kind = kind,
+                                    .project = plan->manifest->project,
+                                    .objects = wanted,
+                                    .remove = plan->options.remove};
     if (disk)
         observation.wanted.disks = plan->manifest->by_name[ka_kind_index(disk)];
     if (!driver->observe(host->host, &observation.wanted, found, &observation, error))
@@ -357,18 +367,59 @@ observe_host(gpointer data)
     return NULL;
 }
 
-void
-ka_observe(KaPlan *plan)
+static void
+found_elsewhere(KaActual *actual, gpointer data)
+{
+    Observation *observation = data;
+
+    if (ours(observation->plan, actual))
+        refuse_second(observation, ka_manifest_find(observation->plan->manifest, observation->kind,
+                                                    actual->name));
+    ka_actual_free(actual);
+}
+
+static gpointer
+observe_other(gpointer data)
+{
+    Task *task = data;
+    KaHost *host = task->host->host;
+    g_autoptr(GHashTable) none = g_hash_table_new(g_str_hash, g_str_equal);
+    const KaKind *kind = ka_kind_find("guest");
+    const KaDriver *driver = ka_drivers_find(task->plan->drivers, kind);
+    Observation observation = {.plan = task->plan, .host = task->host, .kind = kind, .seen = none};
+
+    observation.wanted = (KaWanted){
+        .kind = kind, .project = task->plan->manifest->project, .objects = none, .disks = none};
+    task->plan->drivers->connect(host, task->plan->options.timeout_seconds);
+    if (!host->error)
+        driver->observe(host, &observation.wanted, found_elsewhere, &observation, &host->error);
+    return NULL;
+}
+
+static void
+on_all(KaPlan *plan, const GPtrArray *hosts, GThreadFunc work)
 {
     g_autoptr(GPtrArray) threads = g_ptr_array_new();
-    g_autofree Task *tasks = g_new0(Task, plan->hosts->len);
+    g_autofree Task *tasks = g_new0(Task, hosts->len);
 
-    for (guint i = 0; i < plan->hosts->len; i++) {
-        KaHostPlan *host = g_ptr_array_index(plan->hosts, i);
+    for (guint i = 0; i < hosts->len; i++) {
+        KaHostPlan *host = g_ptr_array_index(hosts, i);
         tasks[i] = (Task){plan, host};
         if (!host->host->offline)
-            g_ptr_array_add(threads, g_thread_new("observe", observe_host, &tasks[i]));
+            g_ptr_array_add(threads, g_thread_new("observe", work, &tasks[i]));
     }
     for (guint i = 0; i < threads->len; i++)
         g_thread_join(g_ptr_array_index(threads, i));
+}
+
+void
+ka_observe(KaPlan *plan)
+{
+    on_all(plan, plan->hosts, observe_host);
+}
+
+void
+ka_observe_others(KaPlan *plan)
+{
+    on_all(plan, plan->others, observe_other);
 }

@@ -38,16 +38,24 @@ host_plan_new(const KaObject *object)
     return plan;
 }
 
+static void
+disconnect(const KaPlan *plan, const GPtrArray *hosts)
+{
+    for (guint i = 0; i < hosts->len; i++) {
+        KaHostPlan *host = g_ptr_array_index(hosts, i);
+        plan->drivers->disconnect(host->host);
+    }
+}
+
 void
 ka_plan_free(KaPlan *plan)
 {
     if (!plan)
         return;
-    for (guint i = 0; i < plan->hosts->len; i++) {
-        KaHostPlan *host = g_ptr_array_index(plan->hosts, i);
-        plan->drivers->disconnect(host->host);
-    }
+    disconnect(plan, plan->hosts);
+    disconnect(plan, plan->others);
     g_ptr_array_unref(plan->hosts);
+    g_ptr_array_unref(plan->others);
     ka_diagnostics_free(plan->diagnostics);
     g_free(plan->digest);
     g_mutex_clear(&plan->lock);
@@ -127,6 +135,29 @@ hold_back_guests(KaPlan *plan, const KaHost *unreachable)
                                 unreachable->name);
             g_ptr_array_insert(host->unknown, 0, action);
         }
+    }
+}
+
+/* A guest that is to be made may be on a host that --host leaves out. */
+static void
+look_elsewhere(KaPlan *plan)
+{
+    gboolean creates = FALSE;
+
+    for (guint i = 0; i < plan->hosts->len; i++) {
+        const KaHostPlan *host = g_ptr_array_index(plan->hosts, i);
+        for (guint j = 0; j < host->actions->len; j++) {
+            const KaAction *action = g_ptr_array_index(host->actions, j);
+            creates |= action->verb == KA_CREATE && g_str_equal(action->kind->table->kind, "guest");
+        }
+    }
+    if (!creates)
+        return;
+    ka_observe_others(plan);
+    for (guint i = 0; i < plan->others->len; i++) {
+        const KaHostPlan *host = g_ptr_array_index(plan->others, i);
+        if (host->host->error)
+            hold_back_guests(plan, host->host);
     }
 }
 
@@ -297,14 +328,17 @@ ka_plan_new(const KaManifest *manifest,
     plan->drivers = drivers;
     plan->options = *options;
     plan->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)host_plan_free);
+    plan->others = g_ptr_array_new_with_free_func((GDestroyNotify)host_plan_free);
     plan->diagnostics = ka_diagnostics_new();
     g_mutex_init(&plan->lock);
     for (guint i = 0; i < hosts->len; i++) {
         const KaObject *object = g_ptr_array_index(hosts, i);
-        if (!options->hosts || g_strv_contains((const char *const *)options->hosts, object->name))
-            g_ptr_array_add(plan->hosts, host_plan_new(object));
+        gboolean chosen =
+            !options->hosts || g_strv_contains((const char *const *)options->hosts, object->name);
+        g_ptr_array_add(chosen ? plan->hosts : plan->others, host_plan_new(object));
     }
     ka_observe(plan);
+    look_elsewhere(plan);
     for (guint i = 0; i < plan->hosts->len; i++) {
         KaHostPlan *host = g_ptr_array_index(plan->hosts, i);
         if (!host->host->error) {

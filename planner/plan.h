@@ -26,6 +26,7 @@ typedef struct {
     const KaDrivers *drivers;   /* borrowed */
     KaPlanOptions options;      /* borrowed content */
     GPtrArray *hosts;           /* owned KaHostPlan, in the manifest's order */
+    GPtrArray *others;          /* owned KaHostPlan without actions: hosts that --host leaves out */
     KaDiagnostics *diagnostics; /* owned; errors that refuse the whole plan, with their places */
     char *digest;               /* of all that will be done; hex, 8 characters */
     guint n_create, n_change, n_remove, n_replace, n_left_over, n_pending, n_lacking;

@@ -207,6 +207,7 @@ setup(void **state)
     fixture->plan = g_new0(KaPlan, 1);
     fixture->plan->manifest = &fixture->manifest;
     fixture->plan->hosts = g_ptr_array_new_with_free_func((GDestroyNotify)host_plan_free);
+    fixture->plan->others = g_ptr_array_new();
     fixture->plan->diagnostics = ka_diagnostics_new();
     fixture->plan->digest = g_strdup("5f0c9a1e");
     *state = fixture;

@@ -111,7 +111,7 @@ init)
     ;;
 restart)
     old=$(cat /run/libvirtd.pid)
-    kill "$old"
+    kill "$old" || true # it may have been killed
     while kill -0 "$old" 2>/dev/null; do sleep 0.05; done
     start_daemon
     ;;
