@@ -48,6 +48,8 @@ step "a guest that is on another host is not made twice"
 manifest kvm1 >moved.yaml
 ka 1 plan moved.yaml
 says db kvm1 kvm2
+ka 1 plan --host kvm1 moved.yaml
+says db kvm1 kvm2
 ka 1 apply --yes moved.yaml
 is web virsh -q -c "$a" list --all --name
 
