@@ -172,10 +172,12 @@ ka_document_item(const KaDocument *document, const char *path, const KaNode *wan
 
 /* --- xml: places --- */
 
+#define STEP "[A-Za-z_][A-Za-z0-9_:.-]*(\\[@[A-Za-z0-9_:-]+='[^'<>&\"]*'\\])*"
+
 static gboolean
 place_is_safe(const char *place)
 {
-    return *place && strcspn(place, " \n\t<>&\"") == strlen(place);
+    return g_regex_match_simple("^" STEP "(/" STEP ")*$", place, G_REGEX_DOLLAR_ENDONLY, 0);
 }
 
 xmlNode *
@@ -209,10 +211,13 @@ ka_document_merge(
     xmlNode *element = ka_document_fragment_element(document, place, want, TRUE);
 
     if (!element) {
-        g_set_error(
-            error, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_PLACE,
-            "xml: expected the place of a fragment, such as disks.vda or devices, found '%s'",
-            place);
+        const KaRows *rows = ka_rows_find(document->rows, place);
+        g_set_error(error, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_PLACE,
+                    rows && rows->parent
+                        ? "xml: '%s' isn't there: nothing of that name is declared"
+                        : "xml: expected the place of a fragment, such as disks.vda or devices, "
+                          "found '%s'",
+                    place);
         return FALSE;
     }
     return ka_fragment_merge(element, text, error);

@@ -275,6 +275,19 @@ merge_children(xmlNode *element, xmlNode *fragment)
     }
 }
 
+/* What tells the object itself from others is not to be said by the way: what is shown, and asked
+ * for a word, would be another object than the one that libvirt changes. */
+static gboolean
+names_object(const xmlNode *element, xmlNode *fragment)
+{
+    gboolean found = FALSE;
+    for (const xmlNode *child = next_element(fragment->children); child && !found;
+         child = next_element(child->next))
+        found =
+            xmlStrEqual(child->name, KA_XML("name")) || xmlStrEqual(child->name, KA_XML("uuid"));
+    return found && element == xmlDocGetRootElement(element->doc);
+}
+
 gboolean
 ka_fragment_merge(xmlNode *element, const char *text, GError **error)
 {
@@ -283,6 +296,12 @@ ka_fragment_merge(xmlNode *element, const char *text, GError **error)
         return FALSE;
     xmlNode *wrapper = xmlDocGetRootElement(xml);
     xmlNode *self = itself(wrapper, element);
+    if (names_object(element, self ? self : wrapper)) {
+        g_set_error(error, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_XML,
+                    "xml: a fragment can't hold the object's <name> or <uuid>");
+        xmlFreeDoc(xml);
+        return FALSE;
+    }
     if (self)
         merge_into(element, self);
     else

@@ -135,13 +135,28 @@ report_rejected(const KaObject *object, KaDiagnostics *diagnostics)
         failure ? failure->code : 0);
 }
 
+/* A fragment that is at fault, where the message names its place or there is no other; else the
+ * object. */
+static KaMark
+mark_of_error(const KaObject *object, const GError *error)
+{
+    const KaNode *xml = ka_node_get(object->node, "xml");
+    for (const KaNode *fragment = xml ? xml->first : NULL; fragment; fragment = fragment->next) {
+        g_autofree char *quoted = g_strdup_printf("'%s'", fragment->key);
+        if (error && error->domain == KA_DOCUMENT_ERROR &&
+            (xml->n_children == 1 || strstr(error->message, quoted)))
+            return ka_node_key_mark(fragment);
+    }
+    return ka_node_key_mark(object->node);
+}
+
 static void
 try_object(const Trial *trial, KaHost *host, const KaObject *object, KaDiagnostics *diagnostics)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *text = trial->xml(host, object, &error);
     if (!text)
-        ka_diagnostics_add(diagnostics, KA_ERROR, ka_node_key_mark(object->node), "%s '%s': %s",
+        ka_diagnostics_add(diagnostics, KA_ERROR, mark_of_error(object, error), "%s '%s': %s",
                            object->kind->table->kind, object->name,
                            error ? error->message : "its XML can't be made");
     else if (!trial->define(ka_link(host)->conn, text))

@@ -147,6 +147,22 @@ fragment_take_out_leaves_what_others_said(void **state)
                      "<devices><hub type=\"y\"/></devices>");
 }
 
+static void
+fragment_merge_of_an_object_s_name_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"<name>b</name>", "<x/><uuid>1</uuid>",
+                                      "<domain><name>b</name></domain>"};
+    for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(KaDocument) document = thing_parse(&no_rows, "<domain><name>a</name></domain>");
+        g_autoptr(GError) error = NULL;
+        assert_false(ka_fragment_merge(xmlDocGetRootElement(document->xml), bad[i], &error));
+        assert_document(document, "<domain><name>a</name></domain>");
+    }
+    assert_merged("<domain/>", "<os><name>b</name></os>",
+                  "<domain><os><name>b</name></os></domain>");
+}
+
 int
 main(void)
 {
@@ -159,6 +175,7 @@ main(void)
         cmocka_unit_test(fragment_merge_of_arguments_keeps_their_order),
         cmocka_unit_test(fragment_is_in_what_says_it_all),
         cmocka_unit_test(fragment_take_out_leaves_what_others_said),
+        cmocka_unit_test(fragment_merge_of_an_object_s_name_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
