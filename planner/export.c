@@ -5,6 +5,9 @@ typedef struct {
     GPtrArray **actuals; /* by kind; owned KaActual */
     const KaKind *kind;
     GMutex lock;
+    KaHost *host;         /* borrowed */
+    GHashTable *left_out; /* owned; borrowed KaActual that was looked at → owned reason why no
+                             manifest can say it, or NULL */
 } Collection;
 
 static void
@@ -191,8 +194,80 @@ add_project(const Collection *collection, GHashTable *chosen, KaTree *tree, KaHo
         ka_node_append(tree, tree->root, "project", ka_node_new_scalar(tree, project));
 }
 
+/* The first error of a manifest with the object alone; caller frees; NULL: none. References aren't
+ * followed. */
+static char *
+load_error(const KaKind *kind, const KaActual *actual, const KaNode *root)
+{
+    g_autoptr(GError) error = NULL;
+    if (!ka_name_check(actual->name, &error))
+        return g_strdup(error->message);
+    char *text = ka_emit(root);
+    g_autoptr(KaSource) source = ka_source_new(actual->name, text, strlen(text));
+    g_autoptr(KaTree) tree = ka_tree_new();
+    g_autoptr(GPtrArray) roots = g_ptr_array_new();
+    g_autoptr(KaDiagnostics) diagnostics = ka_diagnostics_new();
+    if (ka_load(tree, source, roots, diagnostics) && roots->len)
+        ka_check(tree, g_ptr_array_index(roots, 0), ka_kind_rows(kind), diagnostics);
+    for (guint i = 0; i < diagnostics->items->len; i++) {
+        const KaDiagnostic *diagnostic = g_ptr_array_index(diagnostics->items, i);
+        /* A secret's placeholder is for the user to fill. */
+        if (diagnostic->severity == KA_ERROR && !diagnostic->secret)
+            return g_strdup(diagnostic->message);
+    }
+    return NULL;
+}
+
+static const char *why_left_out(Collection *collection, const KaKind *kind, const KaActual *actual);
+
+/* Why something that it names is left out; caller frees; NULL: nothing is. */
+static char *
+find_left_out(Collection *collection, const KaNode *node)
+{
+    const char *refers =
+        node->row && node->type == KA_NODE_SCALAR ? node->row->codec->refers : NULL;
+    const KaKind *kind = refers ? ka_kind_find(refers) : NULL;
+    const KaActual *actual = kind ? find_actual(collection, kind, node->text) : NULL;
+    char *found = actual && why_left_out(collection, kind, actual)
+                      ? g_strdup_printf("it needs %s '%s', which is left out", refers, actual->name)
+                      : NULL;
+    for (const KaNode *child = node->first; child && !found; child = child->next)
+        found = find_left_out(collection, child);
+    return found;
+}
+
+/* NULL: a manifest can say the object and what it names. */
+static const char *
+why_left_out(Collection *collection, const KaKind *kind, const KaActual *actual)
+{
+    gpointer reason = NULL;
+    if (g_hash_table_lookup_extended(collection->left_out, actual, NULL, &reason))
+        return reason;
+    g_hash_table_insert(collection->left_out, ka_borrow(actual), NULL); /* ends a circle */
+    KaNode *root = actual->config ? actual->config->root : NULL;
+    if (!root)
+        return NULL;
+    char *why = load_error(kind, actual, root);
+    if (!why)
+        why = find_left_out(collection, root);
+    g_hash_table_insert(collection->left_out, ka_borrow(actual), why);
+    return why;
+}
+
+/* Not in the manifest because it would be refused there; says so. */
+static gboolean
+leave_out(Collection *collection, const KaKind *kind, const KaActual *actual)
+{
+    const char *why = why_left_out(collection, kind, actual);
+    if (why && collection->host->warnings)
+        g_ptr_array_add(collection->host->warnings,
+                        g_strdup_printf("%s '%s' is left out, as no manifest can say it: %s",
+                                        kind->table->kind, actual->name, why));
+    return why != NULL;
+}
+
 static KaTree *
-compose(const Collection *collection, GHashTable *chosen, KaHost *host)
+compose(Collection *collection, GHashTable *chosen, KaHost *host)
 {
     KaTree *tree = ka_tree_new();
 
@@ -202,7 +277,7 @@ compose(const Collection *collection, GHashTable *chosen, KaHost *host)
         KaNode *map = ka_node_new(tree, KA_NODE_MAP);
         for (guint i = 0; i < collection->actuals[k]->len; i++) {
             const KaActual *actual = g_ptr_array_index(collection->actuals[k], i);
-            if (!is_exported(actual, chosen))
+            if (!is_exported(actual, chosen) || leave_out(collection, ka_kinds[k], actual))
                 continue;
             KaNode *node = ka_node_copy(tree, actual->config->root);
             drop_fresh(tree, node, ka_kind_rows(ka_kinds[k]));
@@ -218,7 +293,8 @@ KaTree *
 ka_export(const KaDrivers *drivers, KaHost *host, const char *const *addresses, GError **error)
 {
     g_autofree GPtrArray **actuals = g_new0(GPtrArray *, ka_n_kinds);
-    Collection collection = {.actuals = actuals};
+    g_autoptr(GHashTable) left_out = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    Collection collection = {.actuals = actuals, .host = host, .left_out = left_out};
     g_autoptr(GHashTable) chosen = NULL;
     KaTree *tree = NULL;
 
