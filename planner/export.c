@@ -139,27 +139,6 @@ choose(const Collection *collection, GHashTable *chosen, const KaActual *actual)
     }
 }
 
-static GHashTable *
-choose_all(const Collection *collection, const char *const *addresses, GError **error)
-{
-    g_autoptr(GHashTable) chosen = g_hash_table_new(NULL, NULL);
-
-    for (; *addresses; addresses++) {
-        g_auto(GStrv) parts = g_strsplit(*addresses, "/", 2);
-        const KaKind *kind = ka_kind_find(parts[0] ? parts[0] : "");
-        const KaActual *actual = kind && parts[1] ? find_actual(collection, kind, parts[1]) : NULL;
-        if (!actual) {
-            g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_ARGUMENT,
-                        kind && parts[1] ? "'%s' doesn't exist on this host"
-                                         : "'%s': expected KIND/NAME such as guest/web",
-                        *addresses);
-            return NULL;
-        }
-        choose(collection, chosen, actual);
-    }
-    return g_steal_pointer(&chosen);
-}
-
 static gboolean
 is_exported(const KaActual *actual, GHashTable *chosen)
 {
@@ -252,6 +231,33 @@ why_left_out(Collection *collection, const KaKind *kind, const KaActual *actual)
         why = find_left_out(collection, root);
     g_hash_table_insert(collection->left_out, ka_borrow(actual), why);
     return why;
+}
+
+static GHashTable *
+choose_all(Collection *collection, const char *const *addresses, GError **error)
+{
+    g_autoptr(GHashTable) chosen = g_hash_table_new(NULL, NULL);
+
+    for (; *addresses; addresses++) {
+        g_auto(GStrv) parts = g_strsplit(*addresses, "/", 2);
+        const KaKind *kind = ka_kind_find(parts[0] ? parts[0] : "");
+        const KaActual *actual = kind && parts[1] ? find_actual(collection, kind, parts[1]) : NULL;
+        if (!actual) {
+            g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_ARGUMENT,
+                        kind && parts[1] ? "'%s' doesn't exist on this host"
+                                         : "'%s': expected KIND/NAME such as guest/web",
+                        *addresses);
+            return NULL;
+        }
+        const char *why = why_left_out(collection, kind, actual);
+        if (why) {
+            g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_ARGUMENT,
+                        "no manifest can say '%s': %s", *addresses, why);
+            return NULL;
+        }
+        choose(collection, chosen, actual);
+    }
+    return g_steal_pointer(&chosen);
 }
 
 /* Not in the manifest because it would be refused there; says so. */
