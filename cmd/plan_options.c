@@ -48,6 +48,13 @@ read_word(KaPlanOptions *options, const char *piece, GError **error)
         options->allow |= word;
         return TRUE;
     }
+    const char *slash = strchr(parts[1], '/');
+    g_autofree char *kind = slash ? g_strndup(parts[1], (gsize)(slash - parts[1])) : NULL;
+    if (!kind || !ka_kind_find(kind) || slash[1] == '\0') {
+        g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_ARGUMENT,
+                    "--allow '%s': expected KIND/NAME such as guest/web after the '='", piece);
+        return FALSE;
+    }
     gpointer before = g_hash_table_lookup(options->allow_scoped, parts[1]);
     g_hash_table_insert(options->allow_scoped, g_strdup(parts[1]),
                         GUINT_TO_POINTER(GPOINTER_TO_UINT(before) | word));

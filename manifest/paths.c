@@ -9,11 +9,17 @@
 /* One more than what ka_load takes: it says what is too large. */
 #define MAX_READ (64 * 1024 * 1024 + 1)
 #define MAX_FOLDERS 64
+/* The current folder is the default, and it may be '/'. */
+#define MAX_ENTRIES 50000
+#define MAX_BYTES ((gsize)512 * 1024 * 1024)
 
 typedef struct {
     GPtrArray *sources;         /* borrowed */
     KaDiagnostics *diagnostics; /* borrowed */
     GHashTable *seen;           /* owned; owned "device:inode" of files and folders */
+    guint n_entries;            /* of all folders */
+    gsize n_bytes;              /* of what was found in folders */
+    gboolean too_much;
 } Reader;
 
 static void
@@ -43,6 +49,21 @@ read_all(int fd, gsize size_hint, gsize *ret_length)
     *ret_length = bytes->len;
     g_byte_array_append(bytes, (const guint8 *)"", 1);
     return (char *)g_byte_array_free(g_steal_pointer(&bytes), FALSE);
+}
+
+/* TRUE: the folders hold more than any project; said once, and nothing more is read. */
+static gboolean
+is_too_much(Reader *reader, const char *path)
+{
+    if (reader->n_entries <= MAX_ENTRIES && reader->n_bytes <= MAX_BYTES)
+        return FALSE;
+    if (!reader->too_much)
+        fail(reader, path,
+             reader->n_entries > MAX_ENTRIES
+                 ? "the folders hold more than 50000 files: name the manifests, or their folder"
+                 : "the folders hold more than 512 MiB of YAML: name the manifests");
+    reader->too_much = TRUE;
+    return TRUE;
 }
 
 static void
@@ -81,19 +102,20 @@ read_folder(Reader *reader, const char *path, guint depth)
         return TRUE;
     }
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    for (const char *name = g_dir_read_name(folder); name; name = g_dir_read_name(folder))
+    for (const char *name = g_dir_read_name(folder); name && !is_too_much(reader, path);
+         name = g_dir_read_name(folder), reader->n_entries++)
         if (*name != '.')
             g_ptr_array_add(names, g_strdup(name));
     g_ptr_array_sort(names, compare_names);
 
     gboolean found = FALSE;
-    for (guint i = 0; i < names->len; i++) {
+    for (guint i = 0; i < names->len && !is_too_much(reader, path); i++) {
         const char *name = g_ptr_array_index(names, i);
         g_autofree char *child =
             g_str_equal(path, ".") ? g_strdup(name) : g_build_filename(path, name, NULL);
         found |= read_path(reader, child, FALSE, depth);
     }
-    return found;
+    return found || reader->too_much;
 }
 
 /* named: by the user, not found in a folder. FALSE: nothing here is a manifest. */
@@ -113,7 +135,7 @@ read_path(Reader *reader, const char *path, gboolean named, guint depth)
     g_autofree char *identity =
         g_strdup_printf("%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
     if (!g_hash_table_add(reader->seen, g_steal_pointer(&identity)))
-        return TRUE;
+        return named || !folder;
     if (folder)
         return depth < MAX_FOLDERS && read_folder(reader, path, depth + 1);
 
@@ -123,6 +145,7 @@ read_path(Reader *reader, const char *path, gboolean named, guint depth)
         return TRUE;
     }
     g_autofree char *name = g_filename_display_name(path);
+    reader->n_bytes += named || status.st_size < 0 ? 0 : (gsize)status.st_size;
     read_fd(reader, path, name, fd, S_ISREG(status.st_mode) ? (gsize)status.st_size : 0);
     g_close(fd, NULL);
     return TRUE;
@@ -132,7 +155,7 @@ void
 ka_paths_read(const char *const *paths, GPtrArray *sources, KaDiagnostics *diagnostics)
 {
     g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    Reader reader = {sources, diagnostics, seen};
+    Reader reader = {.sources = sources, .diagnostics = diagnostics, .seen = seen};
     gboolean stdin_read = FALSE;
     for (; *paths; paths++) {
         if (!g_str_equal(*paths, "-")) {
@@ -143,4 +166,6 @@ ka_paths_read(const char *const *paths, GPtrArray *sources, KaDiagnostics *diagn
             read_fd(&reader, "<stdin>", "<stdin>", STDIN_FILENO, 0);
         }
     }
+    if (reader.too_much) /* what was found by chance is nobody's manifest */
+        g_ptr_array_set_size(sources, 0);
 }

@@ -115,6 +115,9 @@ command_unknown_suggests_nearest(void **state)
     kvmapply(run, "plan --prnue");
     assert_int_equal(run->status, 1);
     assert_has(run->err, "unknown option '--prnue'; did you mean '--prune'?");
+    kvmapply(run, "apply --allow restart=web");
+    assert_int_equal(run->status, 1);
+    assert_has(run->err, "expected KIND/NAME");
     kvmapply(run, "apply --allow restrat");
     assert_int_equal(run->status, 1);
     assert_has(run->err, "did you mean 'restart'?");

@@ -68,3 +68,14 @@ step "one object with all it needs"
 ka 0 export guest/web
 says "web:" "lan:" "fast:" "root:"
 says_not foreign
+
+step "what no manifest can say is left out, and said; named alone, it is an error"
+sed "s/>foreign</>R\&amp;D</" foreign.xml >odd.xml
+v define odd.xml
+ka 0 export
+says "guest 'R&D' is left out"
+{ echo "project: shop" && cat out; } >all.yaml
+ka 0 plan --detailed-exitcode all.yaml
+ka 1 export 'guest/R&D'
+says "no manifest can say 'guest/R&D'"
+v undefine 'R&D'

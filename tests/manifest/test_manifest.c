@@ -157,10 +157,31 @@ manifest_messages_outlive_it(void **state)
     assert_contains(again, "  guests: 5\n          ^\n");
 }
 
+static void
+paths_of_a_folder_without_bounds_are_refused(void **state)
+{
+    (void)state;
+    g_autoptr(Folder) folder = folder_new();
+    folder_write(folder, "a.yaml", "guests: {}\n");
+    g_autofree char *link = folder_path(folder, "zzz");
+    assert_int_equal(symlink("/proc", link), 0);
+    for (guint i = 0; i < 50001; i++) {
+        g_autofree char *name = g_strdup_printf("%u", i);
+        g_autofree char *path = folder_path(folder, name);
+        int fd = g_creat(path, 0600);
+        assert_true(fd >= 0);
+        g_close(fd, NULL);
+    }
+    g_autoptr(Loaded) loaded = loaded_new((const char *const[]){folder->path, NULL});
+    assert_contains(loaded->messages, "more than 50000 files");
+    assert_int_equal(loaded->diagnostics->n_errors, 1);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_of_a_folder_without_bounds_are_refused),
         cmocka_unit_test(manifest_of_folder_takes_yaml_files_sorted_and_subfolders),
         cmocka_unit_test(manifest_named_beside_its_folder_is_read_once),
         cmocka_unit_test(manifest_that_cannot_be_read_is_said_for_each),
