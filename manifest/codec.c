@@ -165,7 +165,7 @@ fragment_parse(const KaCodec *codec, const char *text, GError **error)
     g_autofree char *opened = g_strjoinv("'", parts);
     g_auto(GStrv) halves = g_strsplit(opened, "\u201d", -1);
     g_autofree char *quoted = g_strjoinv("'", halves);
-    g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE, "expected %s: %s", codec->expected,
+    g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE, "expected a fragment of XML: %s",
                 quoted);
     return NULL;
 }
