@@ -50,6 +50,7 @@ ka_link_new(virConnectPtr conn)
     link->volumes_going = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->guests_going = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&link->record_lock);
+    g_mutex_init(&link->network_lock);
     link->pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->pools_inactive = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->networks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -73,6 +74,7 @@ ka_link_free(KaLink *link)
     g_hash_table_unref(link->volumes_going);
     g_hash_table_unref(link->guests_going);
     g_mutex_clear(&link->record_lock);
+    g_mutex_clear(&link->network_lock);
     g_hash_table_unref(link->pools);
     g_hash_table_unref(link->pools_inactive);
     g_hash_table_unref(link->networks);

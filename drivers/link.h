@@ -46,6 +46,8 @@ typedef struct {
     GHashTable *guests_going;   /* owned; set of names; stopped by this apply, undefined once their
                                    volumes are gone */
     GMutex record_lock;         /* held while a guest's record is read and written again */
+    GMutex network_lock;        /* held while a network is defined: libvirt gives two that come at
+                                   once the same bridge name and then refuses both */
     GHashTable *pools;          /* owned; name → type; active ones */
     GHashTable *pools_inactive; /* owned; set of names */
     GHashTable *networks;       /* owned; name → "active" or "inactive" */

@@ -248,6 +248,7 @@ static virNetworkPtr
 define(KaHost *host, const KaDocument *document, const char *name, GError **error)
 {
     g_autofree char *text = denormalised(document);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ka_link(host)->network_lock);
     virNetworkPtr handle = virNetworkDefineXML(ka_link(host)->conn, text);
     if (!handle)
         ka_libvirt_error(error, "can't define network '%s'", name);
