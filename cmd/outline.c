@@ -64,21 +64,6 @@ add_remark(GPtrArray *lines, KaTone tone, char *text /* taken */)
 }
 
 gboolean
-ka_action_is_idle(const KaAction *action)
-{
-    if (action->left_over)
-        return TRUE;
-    if (action->verb != KA_CHANGE || action->restart)
-        return FALSE;
-    for (guint i = 0; i < action->changes->len; i++) {
-        const KaChange *change = g_ptr_array_index(action->changes, i);
-        if (!change->pending)
-            return FALSE;
-    }
-    return TRUE;
-}
-
-gboolean
 ka_plan_is_empty(const KaPlan *plan)
 {
     return plan->n_create + plan->n_change + plan->n_remove + plan->n_replace == 0;

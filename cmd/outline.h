@@ -25,7 +25,5 @@ char *ka_outline_summary(const KaPlan *plan);
  * (what others made is only deleted by its name), or scoped to each object. NULL: none lacks.
  * Caller frees. */
 char *ka_outline_allow(const KaPlan *plan, gboolean scoped);
-/* Will the action do nothing (a left-over, or only what waits)? */
-gboolean ka_action_is_idle(const KaAction *action);
 /* Is there anything to do? */
 gboolean ka_plan_is_empty(const KaPlan *plan);

@@ -75,3 +75,18 @@ ka_action_address(const KaAction *action, gboolean with_host)
                                action->host->name);
     return g_strdup_printf("%s/%s", action->kind->table->kind, action->name);
 }
+
+gboolean
+ka_action_is_idle(const KaAction *action)
+{
+    if (action->left_over)
+        return TRUE;
+    if (action->verb != KA_CHANGE || action->restart)
+        return FALSE;
+    for (guint i = 0; i < action->changes->len; i++) {
+        const KaChange *change = g_ptr_array_index(action->changes, i);
+        if (!change->pending)
+            return FALSE;
+    }
+    return TRUE;
+}

@@ -69,3 +69,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaAction, ka_action_free)
 
 /* "guest/web", or "guest/web@kvm1" where several hosts are declared. Caller frees. */
 char *ka_action_address(const KaAction *action, gboolean with_host);
+
+/* Will the action do nothing (a left-over, or only what waits)? */
+gboolean ka_action_is_idle(const KaAction *action);

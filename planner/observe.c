@@ -152,17 +152,6 @@ decide(Observation *observation, KaAction *action)
     ka_diff(action, ka_kind_rows(action->kind));
 }
 
-static gboolean
-only_pending(const KaAction *action)
-{
-    for (guint i = 0; i < action->changes->len; i++) {
-        const KaChange *change = g_ptr_array_index(action->changes, i);
-        if (!change->pending)
-            return FALSE;
-    }
-    return TRUE;
-}
-
 /* A word for all restarts lets staged changes take effect now. */
 static void
 use_restart(KaAction *action)
@@ -205,7 +194,7 @@ found_declared(Observation *observation, KaActual *actual, const KaObject *objec
     for (guint i = 0; i < actual->notes->len; i++)
         g_ptr_array_add(action->remarks, g_strdup(g_ptr_array_index(actual->notes, i)));
     if (action->verb == KA_CHANGE) {
-        if (action->adopt && !only_pending(action))
+        if (action->adopt && !ka_action_is_idle(action))
             action->words |= KA_WORD_ADOPT;
         use_restart(action);
     }

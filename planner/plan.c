@@ -256,17 +256,6 @@ digest_action(GChecksum *sum, const KaAction *action)
 }
 
 static gboolean
-has_work(const KaAction *action)
-{
-    for (guint i = 0; i < action->changes->len; i++) {
-        const KaChange *change = g_ptr_array_index(action->changes, i);
-        if (!change->pending)
-            return TRUE;
-    }
-    return action->restart;
-}
-
-static gboolean
 has_pending(const KaAction *action)
 {
     for (guint i = 0; i < action->changes->len; i++) {
@@ -288,7 +277,7 @@ count(KaPlan *plan, KaAction *action)
     }
     if (action->verb == KA_CHANGE && has_pending(action) && !action->restart)
         plan->n_pending++;
-    if (action->verb == KA_CHANGE && !has_work(action))
+    if (ka_action_is_idle(action))
         return;
     (*by_verb[action->verb])++;
     action->lacking = action->words & ~action->allowed;
@@ -306,7 +295,7 @@ summarise(KaPlan *plan)
         for (guint j = 0; j < host->actions->len; j++) {
             KaAction *action = g_ptr_array_index(host->actions, j);
             count(plan, action);
-            if (!action->left_over && (action->verb != KA_CHANGE || has_work(action)))
+            if (!ka_action_is_idle(action))
                 digest_action(sum, action);
         }
     }
