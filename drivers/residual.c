@@ -1,4 +1,5 @@
 #include "drivers/document.h"
+#include "drivers/document_part.h"
 #include "drivers/element.h"
 #include "drivers/record.h"
 
@@ -301,11 +302,21 @@ place_parts(const Residual *residual, xmlNode *root, const xmlNode *document_roo
         add_fragment(residual, (const char *)document_root->name, root);
 }
 
+/* An item's element, found beside its siblings: twins are told apart by their order. */
+static xmlNode *
+item(const KaDocument *document, const char *path, const KaNode *fields)
+{
+    KaSpot spot = {0};
+
+    return ka_document_find(document, path, fields, NULL, FALSE, &spot, NULL) ? spot.element : NULL;
+}
+
 /* Pairs of elements that are the same item of a '*' row, at any depth, in the document's order. */
 static void
 pair_items(Residual *residual,
            const KaDocument *document,
            const KaDocument *built,
+           const KaNode *fields,
            const KaNode *node,
            const char *path,
            GPtrArray *paths)
@@ -316,13 +327,13 @@ pair_items(Residual *residual,
         if (child->type != KA_NODE_MAP)
             continue;
         if (child->row && g_str_has_suffix(child->row->key, ".*")) {
-            xmlNode *here = ka_document_item(document, below, child);
-            xmlNode *there = ka_document_item(built, below, child);
+            xmlNode *here = item(document, below, fields);
+            xmlNode *there = item(built, below, fields);
             if (here && there && g_hash_table_add(residual->items, there) &&
                 g_hash_table_insert(residual->pairs, here, there))
                 g_ptr_array_add(paths, g_strdup(below));
         }
-        pair_items(residual, document, built, child, below, paths);
+        pair_items(residual, document, built, fields, child, below, paths);
     }
 }
 
@@ -339,10 +350,10 @@ ka_document_residual(const KaDocument *document, const KaDocument *built, KaTree
             *built_root = xmlDocGetRootElement(built->xml);
 
     if (fields && fields->root)
-        pair_items(&residual, document, built, fields->root, "", paths);
+        pair_items(&residual, document, built, fields->root, fields->root, "", paths);
     for (guint i = 0; i < paths->len; i++) {
         const char *path = g_ptr_array_index(paths, i);
-        xmlNode *here = ka_document_item(document, path, ka_node_find(fields->root, path));
+        xmlNode *here = item(document, path, fields->root);
         xmlNode *part = here ? subtract(&residual, here, g_hash_table_lookup(pairs, here)) : NULL;
         if (part)
             add_fragment(&residual, path, part);
