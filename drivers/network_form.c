@@ -74,17 +74,6 @@ prefix_netmask(const char *prefix)
                            mask & 255);
 }
 
-/* What libvirt takes where none is said: by the address's class. */
-static guint
-default_prefix(const char *address)
-{
-    int first = atoi(address);
-
-    if (is_ipv6(address))
-        return 64;
-    return first < 128 ? 8 : first < 192 ? 16 : 24;
-}
-
 /* <ip> and <route>: "192.168.50.1/24". */
 static char *
 cidr_get(const xmlNode *element)
@@ -97,15 +86,14 @@ cidr_get(const xmlNode *element)
         return NULL;
     if (!prefix && netmask)
         prefix = g_strdup_printf("%u", netmask_prefix(netmask));
-    if (!prefix)
-        prefix = g_strdup_printf("%u", default_prefix(address));
-    return g_strconcat(address, "/", prefix, NULL);
+    return g_strconcat(address, "/", prefix ? prefix : KA_CIDR_DEFAULT, NULL);
 }
 
 static void
 cidr_set(xmlNode *element, const char *cidr)
 {
     g_auto(GStrv) parts = g_strsplit(cidr, "/", 2);
+    gboolean is_said = g_strcmp0(parts[1], KA_CIDR_DEFAULT) != 0;
     gboolean by_prefix = is_ipv6(cidr) || has(element, "prefix");
 
     g_autofree char *family = g_strdup(ka_attribute(element, "family"));
@@ -113,8 +101,8 @@ cidr_set(xmlNode *element, const char *cidr)
         set(element, "family", is_ipv6(cidr) ? "ipv6" : NULL);
     set(element, "address", parts[0]);
     g_autofree char *netmask = parts[1] ? prefix_netmask(parts[1]) : NULL;
-    set(element, "netmask", by_prefix ? NULL : netmask);
-    set(element, "prefix", by_prefix ? parts[1] : NULL);
+    set(element, "netmask", is_said && !by_prefix ? netmask : NULL);
+    set(element, "prefix", is_said && by_prefix ? parts[1] : NULL);
 }
 
 static char *
@@ -302,6 +290,36 @@ normalise_element(xmlNode *element)
 
 /* --- what concerns several elements --- */
 
+static gboolean
+is_address(const xmlNode *node)
+{
+    return node->type == XML_ELEMENT_NODE &&
+           (is(node, "ip") || is(node, "ka-ip6") || is(node, "ka-ip"));
+}
+
+/* Main addresses come first when a network is made. Where they stand otherwise, one among the others
+ * of the same ka-cidr keeps the place of each. */
+static void
+keep_places(xmlNode *root)
+{
+    static const char *const order[] = {"ip", "ka-ip6", "ka-ip"};
+    gsize at = 0;
+
+    for (const xmlNode *node = root->children; node; node = node->next) {
+        while (is_address(node) && at < G_N_ELEMENTS(order) && !is(node, order[at]))
+            at++;
+    }
+    for (xmlNode *node = root->children; node && at == G_N_ELEMENTS(order); node = node->next) {
+        if (!is_address(node) || is(node, "ka-ip"))
+            continue;
+        g_autofree char *cidr = g_strdup(ka_attribute(node, "ka-cidr"));
+        xmlNode *place = xmlNewDocNode(node->doc, NULL, XML("ka-ip"), NULL);
+        set(place, "ka-cidr", cidr);
+        set(place, "ka-place", "yes");
+        xmlAddPrevSibling(node, place);
+    }
+}
+
 /* The first address of a family that has DHCP is the main one, else the first. */
 static void
 normalise_addresses(xmlNode *root)
@@ -323,13 +341,37 @@ normalise_addresses(xmlNode *root)
         xmlNodeSetName(main[FALSE], XML("ip"));
     if (main[TRUE])
         xmlNodeSetName(main[TRUE], XML("ka-ip6"));
+    keep_places(root);
+}
+
+/* Puts a main address where its place is kept. */
+static void
+move_to_place(xmlNode *root, xmlNode *main)
+{
+    g_autofree char *cidr = main ? g_strdup(ka_attribute(main, "ka-cidr")) : NULL;
+
+    for (xmlNode *node = root->children, *next; cidr && node; node = next) {
+        next = node->next;
+        if (!is_address(node) || !is(node, "ka-ip") ||
+            !ka_codec_equal(&ka_cidr, cidr, ka_attribute(node, "ka-cidr")))
+            continue;
+        if (next != main)
+            xmlAddPrevSibling(node, main);
+        drop(node);
+        return;
+    }
 }
 
 static void
 denormalise_addresses(xmlNode *root)
 {
-    for (xmlNode *ip = root->children; ip; ip = ip->next) {
-        if (ip->type == XML_ELEMENT_NODE && (is(ip, "ka-ip") || is(ip, "ka-ip6")))
+    move_to_place(root, ka_element_child(root, "ip"));
+    move_to_place(root, ka_element_child(root, "ka-ip6"));
+    for (xmlNode *ip = root->children, *next; ip; ip = next) {
+        next = ip->next;
+        if (is_address(ip) && has(ip, "ka-place")) /* of an address that changed */
+            drop(ip);
+        else if (is_address(ip))
             xmlNodeSetName(ip, XML("ip"));
     }
 }

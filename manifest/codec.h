@@ -77,6 +77,7 @@ extern const KaCodec ka_yes_no;   /* true/false; canonical "yes"/"no" */
 extern const KaCodec ka_on_off;   /* true/false; canonical "on"/"off" */
 extern const KaCodec ka_address;  /* IPv4 or IPv6, canonical as inet_ntop prints it */
 extern const KaCodec ka_cidr;     /* address/prefix */
+#define KA_CIDR_DEFAULT "default" /* a prefix: the one that libvirt takes where none is said */
 extern const KaCodec ka_range;    /* address-address, one family, first <= last */
 extern const KaCodec ka_cpuset;   /* 0-3,^2,7; equal as sets */
 extern const KaCodec ka_octal;    /* file mode, 0755; canonical four digits */

@@ -53,9 +53,35 @@ cidr_parse(const KaCodec *codec, const char *text, GError **error)
     guint64 longest = address.family == AF_INET ? 32 : 128;
     if (!parts[1])
         return ka_codec_refuse(codec, text, "add the prefix, e.g. /24", error);
+    if (g_str_equal(parts[1], KA_CIDR_DEFAULT))
+        return g_strconcat(address.text, "/" KA_CIDR_DEFAULT, NULL);
     if (!g_ascii_string_to_unsigned(parts[1], 10, 0, longest, &prefix, NULL))
         return ka_codec_refuse(codec, text, "the prefix is a number of bits", error);
     return g_strdup_printf("%s/%" G_GUINT64_FORMAT, address.text, prefix);
+}
+
+/* The default prefix is that of an IPv4 address's class, as libvirt's virSocketAddrGetIPPrefix has
+ * it. */
+static char *
+cidr_resolve(const char *cidr)
+{
+    int first = atoi(cidr);
+
+    if (!g_str_has_suffix(cidr, "/" KA_CIDR_DEFAULT))
+        return g_strdup(cidr);
+    return g_strdup_printf("%.*s/%d", (int)strcspn(cidr, "/"), cidr,
+                           strchr(cidr, ':') ? 64
+                           : first < 128     ? 8
+                           : first < 192     ? 16
+                                             : 24);
+}
+
+static gboolean
+cidr_equal(const KaCodec *codec, const char *a, const char *b)
+{
+    g_autofree char *left = cidr_resolve(a);
+    g_autofree char *right = cidr_resolve(b);
+    return equal_parsed(codec, left, right);
 }
 
 static char *
@@ -225,11 +251,12 @@ octal_parse(const KaCodec *codec, const char *text, GError **error)
                            __VA_ARGS__}
 
 ADDRESS(ka_address, "address", "an IPv4 or IPv6 address", address, .pattern = "^[0-9a-fA-F.:]+$");
-ADDRESS(ka_cidr,
-        "cidr",
-        "an address with its prefix such as 192.168.50.1/24",
-        cidr,
-        .pattern = "^[0-9a-fA-F.:]+/[0-9]{1,3}$");
+const KaCodec ka_cidr = {.name = "cidr",
+                         .expected = "an address with its prefix such as 192.168.50.1/24",
+                         .parse = cidr_parse,
+                         .equal = cidr_equal,
+                         .json_type = "string",
+                         .pattern = "^[0-9a-fA-F.:]+/([0-9]{1,3}|" KA_CIDR_DEFAULT ")$"};
 ADDRESS(ka_range,
         "range",
         "two addresses such as 192.168.50.100-192.168.50.200",

@@ -278,7 +278,12 @@ static const KaField fields[] = {
         "never ask the host's resolver for names of its IPv6 addresses; default: false"),
     DHCP_ROWS("dhcp6", MAIN6, "fd00:50::100-fd00:50::1ff"),
     ROW("dhcp6.hosts.*.id", duid, "@id", KA_LIVE, "its DUID; default: any host that says its name"),
-    ROW("addresses", ka_map, NULL, KA_RESTART, "further addresses of the host on it"),
+    ROW("addresses",
+        ka_map,
+        NULL,
+        KA_RESTART,
+        "further addresses of the host on it; address and address6 stand before them, unless they "
+        "are named among them"),
     {.key = "addresses.*",
        .codec = &ka_map,
        .at = "ka-ip",
@@ -572,6 +577,34 @@ complete_family(const Completion *completion,
     check_ranges(completion, ka_node_get(dhcp, "range"), cidr);
 }
 
+static gboolean
+is_same(const KaNode *address, const char *cidr)
+{
+    return address && address->text && ka_codec_equal(&ka_cidr, address->text, cidr);
+}
+
+/* address and address6 stand before the further addresses: to name them there again, first, says
+ * nothing. */
+static void
+complete_addresses(const Completion *completion)
+{
+    KaNode *node = completion->object->node;
+    KaNode *addresses = ka_node_get(node, "addresses");
+    const KaNode *main[] = {ka_node_get(node, "address"), ka_node_get(node, "address6")};
+    gboolean is_map = addresses && addresses->type == KA_NODE_MAP;
+    KaNode *next = is_map ? addresses->first : NULL;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(main) && next; i++)
+        if (is_same(main[i], next->key))
+            next = next->next;
+    for (const KaNode *other = next; other; other = other->next)
+        for (gsize i = 0; i < G_N_ELEMENTS(main); i++)
+            if (is_same(main[i], other->key))
+                return;
+    while (is_map && addresses->first != next)
+        ka_node_remove(addresses, addresses->first);
+}
+
 /* `forward: {device: eth0}` says that something is forwarded: NAT, as libvirt takes it. */
 static void
 complete_forward(const Completion *completion)
@@ -649,6 +682,7 @@ complete(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics)
     const KaNode *groups = ka_node_get(object->node, "portgroups");
     for (const KaNode *group = groups ? groups->first : NULL; group; group = group->next)
         check_vlan(&completion, group);
+    complete_addresses(&completion);
     complete_family(&completion, "address", "dhcp", FALSE);
     complete_family(&completion, "address6", "dhcp6", TRUE);
 }

@@ -17,7 +17,7 @@
 /* Manifests of networks and what follows from them. The last needs what libvirt's test driver
  * lacks. */
 static const char *const cases[] = {"bridge",  "everything",  "example", "isolated",
-                                    "macvtap", "openvswitch", "dnsmasq"};
+                                    "macvtap", "openvswitch", "addresses", "dnsmasq"};
 #define N_TEST_DRIVER (G_N_ELEMENTS(cases) - 1)
 
 typedef struct {
@@ -397,7 +397,9 @@ normal_form_and_back_is_the_same(void **data)
         "      <host mac=\"52:54:00:00:00:03\" name=\"two\" ip=\"10.0.1.10\"/>\n"
         "    </dhcp>\n"
         "  </ip>\n"
+        "  <ip address=\"10.24.10.1\"/>\n"
         "  <ip family=\"ipv6\" address=\"fd00::1\" prefix=\"64\"/>\n"
+        "  <ip family=\"ipv6\" address=\"fd00:1::1\"/>\n"
         "  <route address=\"10.9.0.0\" prefix=\"16\" gateway=\"10.0.0.2\"/>\n"
         "</network>\n";
     (void)data;
@@ -414,10 +416,31 @@ normal_form_and_back_is_the_same(void **data)
     assert_non_null(ka_document_item(document, "dhcp.hosts.two", NULL));
     assert_non_null(ka_document_item(document, "dhcp.hosts.52:54:00:00:00:03", NULL));
     assert_non_null(ka_document_item(document, "routes.\"10.9.0.0/16\"", NULL));
+    assert_non_null(ka_document_item(document, "addresses.\"10.24.10.1/default\"", NULL));
     ka_network_denormalise(document->xml);
     g_autofree char *after = ka_document_format(document);
     const char *rest = strstr(after, "<network>") + strlen("<network>");
     assert_string_equal(rest, strstr(text, ">") + 1); /* but for the count of connections */
+}
+
+/* The kept place of an address that changed is no address. */
+static void
+normal_form_of_a_changed_address_keeps_nothing_of_it(void **data)
+{
+    (void)data;
+    g_autoptr(KaDocument) document =
+        ka_document_parse(ka_kind_rows(kind()),
+                          "<network><name>n</name><ip family='ipv6' address='fd00::1' prefix='64'/>"
+                          "<ip address='10.0.1.1' netmask='255.255.255.0'/></network>",
+                          NULL);
+    ka_network_normalise(document->xml);
+    assert_true(ka_document_set(document, "address", "10.0.2.1/24", NULL));
+    ka_network_denormalise(document->xml);
+    g_autofree char *text = ka_document_format(document);
+    assert_null(strstr(text, "10.0.1.1"));
+    assert_non_null(strstr(text, "<ip address=\"10.0.2.1\" netmask=\"255.255.255.0\"/>"));
+    assert_non_null(strstr(text, "fd00::1"));
+    assert_null(strstr(strstr(text, "fd00::1") + 1, "fd00::1"));
 }
 
 static void
@@ -546,6 +569,7 @@ main(void)
         cmocka_unit_test_setup_teardown(network_lease_of_guest_gets_its_mac, setup, teardown),
         cmocka_unit_test(network_contradiction_is_an_error_at_its_line),
         cmocka_unit_test(normal_form_and_back_is_the_same),
+        cmocka_unit_test(normal_form_of_a_changed_address_keeps_nothing_of_it),
         cmocka_unit_test(normal_form_without_forward_is_isolated),
         cmocka_unit_test_setup_teardown(network_inactive_by_manifest_is_not_started, setup,
                                         teardown),

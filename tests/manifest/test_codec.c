@@ -191,6 +191,10 @@ address_is_as_inet_ntop_prints_it(G_GNUC_UNUSED void **state)
     assert_canonical(&ka_cidr, "192.168.50.1/24", "192.168.50.1/24");
     assert_refused(&ka_cidr, "192.168.50.1", "add the prefix");
     assert_refused(&ka_cidr, "192.168.50.1/33", "expected");
+    assert_canonical(&ka_cidr, "10.24.10.1/default", "10.24.10.1/default");
+    assert_true(ka_codec_equal(&ka_cidr, "10.24.10.1/default", "10.24.10.1/8"));
+    assert_true(ka_codec_equal(&ka_cidr, "fd00::1/64", "fd00::1/default"));
+    assert_false(ka_codec_equal(&ka_cidr, "192.168.50.1/default", "192.168.50.1/16"));
     assert_canonical(&ka_range, "10.0.0.1 - 10.0.0.9", "10.0.0.1-10.0.0.9");
     assert_canonical(&ka_range, "fd00::1-fd00::1ff", "fd00::1-fd00::1ff");
     assert_refused(&ka_range, "10.0.0.9-10.0.0.1", "the first is above the last");
