@@ -189,21 +189,26 @@ complain_option(const KaContext *context,
     return KA_EXIT_ERROR;
 }
 
+/* Of the program, or of a group. */
 static const KaCommand *
-find_command(const KaContext *context, const char *name)
+find_command(const KaContext *context, const KaCommand *group, const char *name)
 {
-    const char *names[G_N_ELEMENTS(ka_commands)];
-    gsize n_names = 0;
-    for (const KaCommand *const *command = ka_commands; *command; command++) {
-        if (g_str_equal((*command)->name, name))
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    gsize skip = group ? strlen(group->name) + 1 : 0;
+    const char *prefix = group ? group->name : "", *space = group ? " " : "";
+    for (const KaCommand *const *command = group ? group->parts : ka_commands; *command;
+         command++) {
+        if (g_str_equal((*command)->name + skip, name))
             return *command;
-        names[n_names++] = (*command)->name;
+        g_ptr_array_add(names, g_strdup((*command)->name + skip));
     }
-    const char *nearest = ka_nearest(name, names, n_names);
+    const char *nearest = ka_nearest(name, (const char *const *)names->pdata, names->len);
     if (nearest)
-        ka_complain(context, "unknown command '%s'; did you mean '%s'?", name, nearest);
+        ka_complain(context, "unknown command '%s%s%s'; did you mean '%s'?", prefix, space, name,
+                    nearest);
     else
-        ka_complain(context, "unknown command '%s'; see kvmapply --help", name);
+        ka_complain(context, "unknown command '%s%s%s'; see kvmapply %s%s--help", prefix, space,
+                    name, prefix, space);
     return NULL;
 }
 
@@ -259,7 +264,10 @@ run_command(KaContext *context, const KaCommand *command, char **arguments)
         return show_help(context, command);
     if (global.version)
         command = &ka_command_version;
-    return command->run(context, (const char *const *)rest + 1);
+    if (command->run)
+        return command->run(context, (const char *const *)rest + 1);
+    ka_complain(context, "expected what to do; see kvmapply %s --help", command->name);
+    return KA_EXIT_ERROR;
 }
 
 static KaExit
@@ -282,11 +290,15 @@ run(KaContext *context, char **arguments)
         ka_complain(context, "expected a command; see kvmapply --help");
         return KA_EXIT_ERROR;
     }
-    const KaCommand *command = find_command(context, name);
+    const KaCommand *command = find_command(context, NULL, name);
+    char **words = rest + (is_help ? 2 : 1); /* begins with the command's name */
+    if (command && command->parts && words[1] && words[1][0] != '-')
+        command = find_command(context, command, *++words);
     if (command == NULL)
         return KA_EXIT_ERROR;
-    return global.help || is_help ? show_help(context, command)
-                                  : run_command(context, command, rest + 1);
+    if (global.help || is_help)
+        return show_help(context, command);
+    return run_command(context, command, words);
 }
 
 int

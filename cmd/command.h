@@ -19,16 +19,18 @@ typedef enum {
 } KaExit;
 
 /* One command of the command line; help comes from it. */
-typedef struct {
-    const char *name;
+typedef struct KaCommand KaCommand;
+struct KaCommand {
+    const char *name;      /* "plan"; of a part with its group: "image scrub" */
     const char *arguments; /* "[PATH…]" */
     const char *brief;     /* one line, lower case */
     const char *about;     /* lines of its help */
     const char *examples;  /* one a line, indented by two */
     const GOptionEntry
         *options[3]; /* its own and shared ones; NULL-terminated each; NULL: no more */
-    KaExit (*run)(KaContext *context, const char *const *arguments);
-} KaCommand;
+    KaExit (*run)(KaContext *context, const char *const *arguments); /* NULL: a group */
+    const KaCommand *const *parts; /* of a group: its commands; NULL-terminated */
+};
 
 extern const KaCommand ka_command_validate;
 extern const KaCommand ka_command_plan;
@@ -37,6 +39,7 @@ extern const KaCommand ka_command_delete;
 extern const KaCommand ka_command_export;
 extern const KaCommand ka_command_schema;
 extern const KaCommand ka_command_explain;
+extern const KaCommand ka_command_image;
 extern const KaCommand ka_command_version;
 
 /* Every command, in the order in which help lists them; NULL-terminated. */

@@ -1,4 +1,5 @@
 #include "cmd/command.h"
+#include <string.h>
 
 #define COLUMN 30 /* where descriptions begin */
 
@@ -29,11 +30,14 @@ append_options(GString *out, const char *title, const GOptionEntry *entries)
 }
 
 static void
-append_commands(GString *out)
+append_commands(GString *out, const KaCommand *const *commands)
 {
-    g_string_append(out, "\nMakes KVM hosts match YAML manifests.\n\nCommands:\n");
-    for (const KaCommand *const *command = ka_commands; *command; command++)
-        g_string_append_printf(out, "  %-10s %s\n", (*command)->name, (*command)->brief);
+    g_string_append(out, "\nCommands:\n");
+    for (const KaCommand *const *command = commands; *command; command++) {
+        const char *part = strchr((*command)->name, ' ');
+        g_string_append_printf(out, "  %-10s %s\n", part ? part + 1 : (*command)->name,
+                               (*command)->brief);
+    }
 }
 
 char *
@@ -45,11 +49,14 @@ ka_help(const KaCommand *command)
         g_string_append_printf(out, "%s [OPTION…]%s%s\n", command->name,
                                *command->arguments ? " " : "", command->arguments);
         g_string_append_printf(out, "\n%s.\n\n%s\n", command->brief, command->about);
+        if (command->parts)
+            append_commands(out, command->parts);
         for (gsize i = 0; has_options && command->options[i]; i++)
             append_options(out, i == 0 ? "\nOptions:\n" : "", command->options[i]);
     } else {
         g_string_append(out, "[OPTION…] COMMAND [OPTION…] [ARGUMENT…]\n");
-        append_commands(out);
+        g_string_append(out, "\nMakes KVM hosts match YAML manifests.\n");
+        append_commands(out, ka_commands);
     }
     append_options(out, "\nOptions everywhere:\n", ka_global_options);
     if (command)

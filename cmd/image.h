@@ -1,0 +1,4 @@
+#pragma once
+#include "cmd/command.h"
+
+/* The commands of `kvmapply image`, one file each. */
