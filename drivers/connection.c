@@ -1,6 +1,6 @@
+#include "drivers/event_loop.h"
 #include "drivers/storage.h"
 
-#include <libvirt/libvirt-event.h>
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
 
@@ -95,15 +95,6 @@ stay_silent(void *data, virErrorPtr error)
     (void)error;
 }
 
-static gpointer
-run_events(gpointer data)
-{
-    (void)data;
-    while (virEventRunDefaultImpl() == 0)
-        ;
-    return NULL;
-}
-
 /* Keep-alive answers and guests' events arrive only while an event loop runs. */
 static gpointer
 start_library(gpointer data)
@@ -111,9 +102,8 @@ start_library(gpointer data)
     (void)data;
     xmlInitParser(); /* two threads that were the first at once would both do it */
     virSetErrorFunc(NULL, stay_silent);
-    if (virInitialize() < 0 || virEventRegisterDefaultImpl() < 0)
-        return NULL;
-    g_thread_unref(g_thread_new("libvirt-events", run_events, NULL));
+    if (!ka_event_loop_start() || virInitialize() < 0)
+        g_debug("libvirt can't be started: connections will fail");
     return NULL;
 }
 
