@@ -1,5 +1,5 @@
 #pragma once
-#include "planner/progress.h"
+#include "planner/driver.h"
 
 /* The user's cache, $XDG_CACHE_HOME/kvmapply: what was fetched and built, shared by all processes
  * of the user. A file is under its final name only when it is whole and on the disk. */
@@ -32,3 +32,21 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaCacheLock, ka_cache_unlock)
  * renamed (over what has the name), then the folder goes to the disk. */
 gboolean ka_publish(int fd, const char *temporary, const char *path, GError **error)
     G_GNUC_WARN_UNUSED_RESULT;
+
+/* Sleeps, and wakes up when cancelled: then FALSE with CANCELLED. what: for the message. */
+gboolean ka_wait_ms(const KaProgress *progress, guint ms, const char *what, GError **error)
+    G_GNUC_WARN_UNUSED_RESULT;
+/* CANCELLED where the user wants no more of `what`. */
+gboolean ka_may_go_on(const KaProgress *progress,
+                      const char *what,
+                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* "can't write 'PATH': No space left on device", of G_FILE_ERROR, from errno. Always FALSE. */
+gboolean ka_file_error(GError **error, const char *doing, const char *path);
+/* All of it at its place, whatever the system takes at once. */
+gboolean ka_write_at(int fd,
+                     const void *data,
+                     gsize n_bytes,
+                     guint64 offset,
+                     const char *path,
+                     GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,5 +1,5 @@
 #pragma once
-#include "planner/progress.h"
+#include "planner/driver.h"
 
 #define KA_FETCH_LIMIT_BYTES ((guint64)64 << 30)
 
