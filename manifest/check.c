@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define MAX_SECRET_BYTES 65536
+#define MAX_DATA_BYTES (16 << 20)
 /* So many known keys are listed where none is near. */
 #define MAX_LISTED 12
 
@@ -202,9 +203,24 @@ beside_manifest(const KaNode *node, const char *path)
     return g_str_equal(folder, ".") ? g_strdup(path) : g_build_filename(folder, path, NULL);
 }
 
-/* The first line of a secret's file. */
+/* What a file is read for: how much of it is meant. */
+typedef enum {
+    SECRET, /* a line, without its end */
+    PART,   /* within data: without its end if it is one line, else all of it */
+    WHOLE,
+} Reading;
+
+static void
+drop_line_end(char *text, gsize length)
+{
+    if (length && text[length - 1] == '\n')
+        text[--length] = '\0';
+    if (length && text[length - 1] == '\r')
+        text[--length] = '\0';
+}
+
 static char *
-secret_file(const KaNode *node, GError **error)
+secret_file(const KaNode *node, Reading reading, GError **error)
 {
     g_autofree char *path = beside_manifest(node, node->text);
     g_autofree char *text = NULL;
@@ -216,16 +232,15 @@ secret_file(const KaNode *node, GError **error)
                     reason ? reason : "");
         return NULL;
     }
-    if (length > MAX_SECRET_BYTES || strlen(text) != length ||
-        !g_utf8_validate(text, (gssize)length, NULL)) {
-        g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE, "'%s' holds no line of UTF-8 text",
-                    path);
+    if (length > (reading == SECRET ? MAX_SECRET_BYTES : MAX_DATA_BYTES) ||
+        strlen(text) != length || !g_utf8_validate(text, (gssize)length, NULL)) {
+        g_set_error(error, KA_CODEC_ERROR, KA_CODEC_ERROR_VALUE, "'%s' holds no %sUTF-8 text", path,
+                    reading == SECRET ? "line of " : "");
         return NULL;
     }
-    if (g_str_has_suffix(text, "\n"))
-        text[--length] = '\0';
-    if (g_str_has_suffix(text, "\r"))
-        text[--length] = '\0';
+    const char *line_end = strchr(text, '\n');
+    if (reading == SECRET || (reading == PART && line_end && !line_end[1]))
+        drop_line_end(text, length);
     return g_steal_pointer(&text);
 }
 
@@ -239,20 +254,26 @@ secret_environment(const KaNode *node, GError **error)
     return g_strdup(text);
 }
 
-/* {file: …} and {env: …} become the text that they name. FALSE with an error reported. */
 static gboolean
-read_secret(Check *check, const Frame *frame, KaNode *node)
+is_secret_place(const KaNode *node)
 {
     const KaNode *child = node->first;
-    gboolean is_file = child && g_str_equal(child->key, "file");
-    gboolean is_environment = child && g_str_equal(child->key, "env");
-    if (node->n_children != 1 || (!is_file && !is_environment) || child->type != KA_NODE_SCALAR) {
+    return node->type == KA_NODE_MAP && node->n_children == 1 && child->type == KA_NODE_SCALAR &&
+           (g_str_equal(child->key, "file") || g_str_equal(child->key, "env"));
+}
+
+/* {file: …} and {env: …} become the text that they name. FALSE with an error reported. */
+static gboolean
+read_secret(Check *check, const Frame *frame, KaNode *node, Reading reading)
+{
+    if (!is_secret_place(node)) {
         report_type(check, frame, frame->rows->row->codec->expected);
         return FALSE;
     }
+    const KaNode *child = node->first;
     g_autoptr(GError) error = NULL;
-    g_autofree char *text =
-        is_file ? secret_file(child, &error) : secret_environment(child, &error);
+    g_autofree char *text = g_str_equal(child->key, "file") ? secret_file(child, reading, &error)
+                                                            : secret_environment(child, &error);
     if (!text) {
         report(check, frame, ka_node_mark(child), "%s", error->message);
         return FALSE;
@@ -274,7 +295,7 @@ check_scalar(Check *check, const Frame *frame, KaNode *node)
     node->secret = codec->secret ? 1 : 0;
     if (node->type == KA_NODE_NULL)
         return;
-    if (codec->secret && node->type == KA_NODE_MAP && !read_secret(check, frame, node))
+    if (codec->secret && node->type == KA_NODE_MAP && !read_secret(check, frame, node, SECRET))
         return;
     if (node->type != KA_NODE_SCALAR) {
         g_autofree char *expected = ka_codec_expected(codec);
@@ -292,6 +313,22 @@ check_scalar(Check *check, const Frame *frame, KaNode *node)
         node->text = ka_tree_strdup(check->tree, parsed);
     else
         report(check, frame, ka_node_mark(node), "%s", error->message);
+}
+
+/* No rows say what is in it. */
+static void
+check_data(Check *check, const Frame *frame, KaNode *node, Reading reading)
+{
+    guint index = 0;
+    node->secret = 1;
+    if (is_secret_place(node)) {
+        read_secret(check, frame, node, reading);
+        return;
+    }
+    for (KaNode *child = node->first; child; child = child->next, index++) {
+        Frame below = {frame, child, frame->rows, index};
+        check_data(check, &below, child, PART);
+    }
 }
 
 static void check_node(Check *check, const Frame *frame, KaNode *node, guint item_start);
@@ -395,6 +432,8 @@ check_node(Check *check, const Frame *frame, KaNode *node, guint item_start)
         check_map(check, frame, node, item_start);
     else if (codec == &ka_list && node->type == KA_NODE_LIST)
         check_list(check, frame, node);
+    else if (codec == &ka_data)
+        check_data(check, frame, node, WHOLE);
     else if (codec != &ka_map && codec != &ka_list)
         check_scalar(check, frame, node);
     else if (node->type != KA_NODE_NULL || !frame->up)

@@ -492,6 +492,10 @@ const KaCodec ka_secret = {.name = "secret",
                            .is_canonical = is_line,
                            .json_type = "string",
                            .secret = TRUE};
+const KaCodec ka_data = {.name = "data",
+                         .expected = "YAML or text, with {file: PATH} and {env: NAME} for texts",
+                         .json_type = "string",
+                         .secret = TRUE};
 const KaCodec ka_uint = {.name = "number", .maximum = G_MAXINT32, .json_type = "integer"};
 const KaCodec ka_positive = {
     .name = "positive", .minimum = 1, .maximum = G_MAXINT32, .json_type = "integer"};

@@ -63,6 +63,9 @@ extern const KaCodec ka_word;     /* [A-Za-z0-9_.:+-]+ : device names, models */
 extern const KaCodec ka_device;   /* [A-Za-z0-9_-]+ : what libvirt keeps in a ua- alias */
 extern const KaCodec ka_path;     /* absolute path; /a//b/ equals /a/b */
 extern const KaCodec ka_secret;   /* as ka_line, secret */
+/* Any YAML or text, for a reader in the guest: stays a tree (of no rows, all secret) when checked;
+ * {file:} and {env:} anywhere in it are the texts they name. */
+extern const KaCodec ka_data;
 extern const KaCodec ka_uuid;     /* RFC 4122 text, case folded */
 extern const KaCodec ka_mac;      /* 52:54:00:12:34:56, case folded */
 extern const KaCodec ka_kib;      /* size; canonical whole KiB, rounded up */

@@ -4,6 +4,11 @@
 
 #define INDENT 2
 
+typedef struct {
+    GString *text;
+    gboolean as_written; /* data of no rows, for another reader of YAML: secrets, too, are said */
+} Emit;
+
 /* What a reader of YAML 1.1 or 1.2 takes for something else than text. */
 static const GRegex *
 other_than_text(void)
@@ -106,16 +111,17 @@ append_placeholder(GString *out, const KaNode *node)
 }
 
 static void
-append_scalar(GString *out, const KaNode *node, guint indent)
+append_scalar(const Emit *emit, const KaNode *node, guint indent)
 {
-    const KaCodec *codec = node->row ? node->row->codec : NULL;
-    if (node->secret || (codec && codec->secret)) {
+    GString *out = emit->text;
+    const KaCodec *codec = node->row && !emit->as_written ? node->row->codec : NULL;
+    if (!emit->as_written && (node->secret || (codec && codec->secret))) {
         append_placeholder(out, node);
         return;
     }
     g_autofree char *text = codec ? ka_codec_format(codec, node->text) : g_strdup(node->text);
     const char *type = codec ? codec->json_type : NULL;
-    gboolean is_string = !type || g_str_equal(type, "string");
+    gboolean is_string = emit->as_written ? node->quoted : !type || g_str_equal(type, "string");
     if (indent > 0 && is_literal(text))
         append_literal(out, text, indent);
     else if (is_plain(text) && (!is_string || reads_as_text(text)))
@@ -134,19 +140,20 @@ append_key(GString *out, const char *key)
     g_string_append_c(out, ':');
 }
 
-static void append_block(GString *out, const KaNode *node, guint indent);
+static void append_block(const Emit *emit, const KaNode *node, guint indent);
 
 /* The value behind "key:" or "-", and the end of its line. */
 static void
-append_value(GString *out, const KaNode *node, guint indent)
+append_value(const Emit *emit, const KaNode *node, guint indent)
 {
+    GString *out = emit->text;
     switch (node->type) {
     case KA_NODE_NULL:
         g_string_append(out, " ~\n");
         return;
     case KA_NODE_SCALAR:
         g_string_append_c(out, ' ');
-        append_scalar(out, node, indent);
+        append_scalar(emit, node, indent);
         g_string_append_c(out, '\n');
         return;
     case KA_NODE_MAP:
@@ -156,42 +163,55 @@ append_value(GString *out, const KaNode *node, guint indent)
             return;
         }
         g_string_append_c(out, '\n');
-        append_block(out, node, indent);
+        append_block(emit, node, indent);
         return;
     }
 }
 
 static void
-append_block(GString *out, const KaNode *node, guint indent)
+append_block(const Emit *emit, const KaNode *node, guint indent)
 {
+    GString *out = emit->text;
     for (const KaNode *child = node->first; child; child = child->next) {
         g_string_append_printf(out, "%*s", (int)indent, "");
         if (node->type == KA_NODE_MAP) {
             append_key(out, child->key);
-            append_value(out, child, indent + INDENT);
+            append_value(emit, child, indent + INDENT);
         } else if (child->first) {
             /* An item's first line stands behind its dash. */
             gsize dash = out->len;
-            append_block(out, child, indent + INDENT);
+            append_block(emit, child, indent + INDENT);
             out->str[dash + indent] = '-';
             g_string_erase(out, (gssize)dash, indent);
         } else {
             g_string_append_c(out, '-');
-            append_value(out, child, indent + INDENT);
+            append_value(emit, child, indent + INDENT);
         }
     }
+}
+
+static char *
+emit_node(const KaNode *node, gboolean as_written)
+{
+    Emit emit = {g_string_new(NULL), as_written};
+    if (node->first)
+        append_block(&emit, node, 0);
+    else
+        append_value(&emit, node, 0);
+    /* A text alone has no key before it. */
+    if (emit.text->len > 0 && emit.text->str[0] == ' ')
+        g_string_erase(emit.text, 0, 1);
+    return g_string_free(emit.text, FALSE);
 }
 
 char *
 ka_emit(const KaNode *node)
 {
-    GString *out = g_string_new(NULL);
-    if (node->first)
-        append_block(out, node, 0);
-    else
-        append_value(out, node, 0);
-    /* A text alone has no key before it. */
-    if (out->len > 0 && out->str[0] == ' ')
-        g_string_erase(out, 0, 1);
-    return g_string_free(out, FALSE);
+    return emit_node(node, FALSE);
+}
+
+char *
+ka_emit_data(const KaNode *node)
+{
+    return emit_node(node, TRUE);
 }

@@ -95,7 +95,7 @@ void ka_paths_read(const char *const *paths, GPtrArray *sources, KaDiagnostics *
 gboolean ka_load(KaTree *tree, const KaSource *source, GPtrArray *roots, KaDiagnostics *diagnostics);
 
 /* check.c: sets rows, turns scalars canonical, expands briefs to maps, reads {file:} and {env:} of
- * secret rows (files relative to the manifest's own folder), reports unknown keys with the nearest known one,
+ * secret rows, anywhere in data (files relative to the manifest's own folder), reports unknown keys with the nearest known one,
  * wrong types and values, and unions declared twice (rows of one item whose predicates on the same
  * place contradict). */
 void ka_check(KaTree *tree, KaNode *node, const KaRows *rows, KaDiagnostics *diagnostics);
@@ -108,6 +108,11 @@ void ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *di
  * but for secrets: {env: KEY} stands for them.
  * Comments: a node's `comment` is not kept. Caller frees. */
 char *ka_emit(const KaNode *node);
+/* Data of a ka_data row for who reads it in the guest: as YAML, in which a scalar is a text if it was
+ * quoted and whatever that reader takes it for if it wasn't; and as JSON, in which an unquoted one is
+ * what YAML 1.2 takes it for (and 0644 an octal number). Secrets are in it. Caller frees. */
+char *ka_emit_data(const KaNode *node);
+char *ka_emit_json(const KaNode *node);
 
 /* schema.c: JSON Schema (draft 2020-12) of a manifest, from the tables. Caller frees. */
 char *ka_schema(void);

@@ -169,13 +169,13 @@ add_codec(Schema *schema, const KaCodec *codec)
     g_autofree char *expected = ka_codec_expected(codec);
     begin_object(schema, definition_name(schema, codec));
     add_text(schema, "description", expected);
-    if (codec->secret)
+    if (codec->secret && codec != &ka_data) /* of data, its reader knows more */
         add_secret(schema, codec);
     else if (codec->n_values > 0)
         add_enum(schema, codec);
     else if (g_strcmp0(codec->json_type, "integer") == 0)
         add_integer(schema, codec);
-    else
+    else if (codec != &ka_data)
         add_string(schema, codec);
     json_builder_end_object(schema->out);
 }
