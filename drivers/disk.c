@@ -1,4 +1,5 @@
 #include "drivers/storage.h"
+#include "manifest/seed.h"
 
 static const KaKind *
 kind(void)
@@ -346,7 +347,9 @@ collect_all(const Observation *observation, GPtrArray *items)
         g_autofree char *marker = g_strdup_printf("%s/%s", volume->pool, marker_name);
         g_autofree char *name = NULL;
 
-        if (is_marker(volume->name) || g_hash_table_contains(link->volumes_by_name, marker))
+        /* A seed is made of its guest's manifest: without that nothing can make it again. */
+        if (is_marker(volume->name) || ka_seed_is_volume(volume->name, NULL) ||
+            g_hash_table_contains(link->volumes_by_name, marker))
             continue;
         name = ka_link_disk_name(observation->host, volume);
         g_ptr_array_add(items, item_new(link, name, NULL, address));

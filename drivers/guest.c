@@ -1,6 +1,7 @@
 #include "drivers/guest.h"
 #include "drivers/element.h"
 #include "drivers/record.h"
+#include "drivers/seed.h"
 
 /* What one look at a host says of every guest beside its XML. */
 typedef enum {
@@ -446,8 +447,10 @@ static gboolean
 create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
     const char *state = wanted_state(action);
-    g_autoptr(KaDocument) document = build(host, action->object, FALSE, error);
 
+    if (!ka_seed_make(host, action, progress, error))
+        return FALSE;
+    g_autoptr(KaDocument) document = build(host, action->object, FALSE, error);
     if (!document || is_taken(host, action, error))
         return FALSE;
     g_autoptr(virDomain) domain = define_new(host, action, document, error);
@@ -502,9 +505,10 @@ remove_guest(KaHost *host, KaAction *action, const KaProgress *progress, GError 
     }
     if (virDomainIsActive(domain) == 1 && !ka_guest_destroy(domain, error))
         return FALSE;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ka_link(host)->lock);
+    g_mutex_lock(&ka_link(host)->lock);
     g_hash_table_add(ka_link(host)->guests_going, g_strdup(action->name));
-    return TRUE;
+    g_mutex_unlock(&ka_link(host)->lock);
+    return ka_seed_sweep(host, action, TRUE, error); /* while its pool is there */
 }
 
 /* One of its volumes that was to go with it and is still there; NULL: none. Caller frees. */

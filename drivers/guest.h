@@ -73,6 +73,12 @@ gboolean ka_guest_disks_denormalise(xmlNode *devices, const KaGuestForm *form, G
 void
 ka_guest_disks_uses(KaHost *host, const KaDocument *document, const char *guest, gboolean running);
 
+/* --- guest_file.c --- */
+
+/* Files of fw-cfg that are declared as volumes get "ka-volume" for their path; and back. */
+void ka_guest_files_normalise(xmlNode *root, const KaGuestForm *form);
+gboolean ka_guest_files_denormalise(xmlNode *root, const KaGuestForm *form, GError **error);
+
 /* --- guest_live.c --- */
 
 /* A running guest being changed. */

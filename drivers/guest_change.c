@@ -1,6 +1,7 @@
 #include "drivers/element.h"
 #include "drivers/guest.h"
 #include "drivers/record.h"
+#include "drivers/seed.h"
 
 /* --- before anybody sees the plan --- */
 
@@ -51,8 +52,8 @@ is_removable(const KaAction *action, const KaChange *change)
 static gboolean
 is_media(const KaField *row)
 {
-    static const char *const keys[] = {"disks.*.disk", "disks.*.path", "disks.*.device",
-                                       "disks.*.format", NULL};
+    static const char *const keys[] = {"disks.*.disk",   "disks.*.volume", "disks.*.path",
+                                       "disks.*.device", "disks.*.format", NULL};
 
     return g_strv_contains(keys, row->key);
 }
@@ -210,7 +211,8 @@ ka_guest_assess(KaHost *host, KaAction *action, GError **error)
     if ((action->verb == KA_REMOVE || action->verb == KA_REPLACE) && action->actual &&
         action->actual->active && !action->left_over)
         g_ptr_array_add(action->remarks, g_strdup("it is running and will be cut off"));
-    return action->verb != KA_CHANGE || assess_change(host, action, error);
+    return ka_seed_assess(host, action, error) &&
+           (action->verb != KA_CHANGE || assess_change(host, action, error));
 }
 
 /* --- doing it --- */
@@ -402,12 +404,14 @@ ka_guest_change(KaHost *host, KaAction *action, const KaProgress *progress, GErr
 {
     g_auto(Work) work = {0};
 
-    if (!open_guest(host, action, &work, error) || !stage(action, &work, error))
+    if (!open_guest(host, action, &work, error) || !ka_seed_make(host, action, progress, error) ||
+        !stage(action, &work, error))
         return FALSE;
     gboolean active = virDomainIsActive(work.domain) == 1;
     if (active != action->actual->active)
         return changed_since(action, error);
     if (active && !action->restart && !change_live(action, &work, progress, error))
         return FALSE;
-    return define(host, action, &work, error) && set_outside(action, &work, progress, error);
+    return define(host, action, &work, error) && set_outside(action, &work, progress, error) &&
+           ka_seed_sweep(host, action, FALSE, error);
 }

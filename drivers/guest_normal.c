@@ -316,6 +316,7 @@ ka_guest_normalise(KaDocument *document, const KaGuestForm *form, const KaGuestF
     normalise_vcpus(root);
     normalise_memory(root);
     normalise_cpu(root);
+    ka_guest_files_normalise(root, form);
     if (!devices)
         return;
     normalise_consoles(devices);
@@ -389,6 +390,8 @@ ka_guest_denormalise(KaDocument *document, const KaGuestForm *form, GError **err
     denormalise_memory(root);
     denormalise_cpu(root);
     ka_element_drop_own(root);
+    if (!ka_guest_files_denormalise(root, form, error))
+        return FALSE;
     if (!devices)
         return TRUE;
     if (!ka_guest_disks_denormalise(devices, form, error))

@@ -129,6 +129,8 @@ extern const KaDrivers ka_drivers;
 KaLink *ka_link_new(virConnectPtr conn /* taken; NULL: none */);
 void ka_link_free(KaLink *link);
 void ka_volume_free(KaVolume *volume);
+/* NULL of NULL. */
+KaVolume *ka_volume_copy(const KaVolume *volume);
 void ka_use_free(KaUse *use);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaVolume, ka_volume_free)
 

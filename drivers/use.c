@@ -113,6 +113,8 @@ read_element(Reading *reading, const xmlNode *node, const Guest *guest)
         path = source_path(reading->host, node);
     else if (g_strv_contains(texts, (const char *)node->name))
         path = ka_xml_text(node);
+    else if (ka_element_is(node, "entry")) /* of fw_cfg */
+        path = g_strdup(ka_attribute(node, "file"));
     if (path && *path) {
         gboolean own = xmlStrEqual(node->parent->name, (const xmlChar *)"disk");
         char *device =

@@ -6,8 +6,8 @@ address_of(const char *pool, const char *name)
     return g_strdup_printf("%s/%s", pool, name);
 }
 
-static KaVolume *
-volume_copy(const KaVolume *volume)
+KaVolume *
+ka_volume_copy(const KaVolume *volume)
 {
     KaVolume *copy = NULL;
 
@@ -84,7 +84,7 @@ ka_link_volume(KaHost *host, const char *pool, const char *name)
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
     g_autofree char *address = address_of(pool, name);
 
-    return volume_copy(g_hash_table_lookup(link->volumes_by_name, address));
+    return ka_volume_copy(g_hash_table_lookup(link->volumes_by_name, address));
 }
 
 KaVolume *
@@ -93,7 +93,7 @@ ka_link_volume_at(KaHost *host, const char *path)
     KaLink *link = ka_link(host);
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
 
-    return volume_copy(g_hash_table_lookup(link->volumes_by_path, path));
+    return ka_volume_copy(g_hash_table_lookup(link->volumes_by_path, path));
 }
 
 char *

@@ -1,5 +1,6 @@
 #include "manifest/guest.h"
 #include "manifest/mac.h"
+#include "manifest/seed.h"
 
 #include <string.h>
 
@@ -322,6 +323,7 @@ ka_guest_complete(KaManifest *manifest, KaObject *guest, KaDiagnostics *diagnost
 
     if (!is_map(guest->node))
         return;
+    ka_seed_complete(manifest, guest, diagnostics); /* adds a disk */
     complete_items(&completion, "disks", complete_disk);
     complete_items(&completion, "nics", complete_nic);
     complete_vcpus(&completion);

@@ -6,21 +6,21 @@ set -eu
 kind=${1:-run}
 
 debian="cmake gcc make pkg-config libglib2.0-dev libyaml-dev libxml2-dev libjson-glib-dev libvirt-dev
-libcurl4-openssl-dev libgnutls28-dev liblzma-dev zlib1g-dev libzstd-dev libbz2-dev ca-certificates
+libcurl4-openssl-dev libgnutls28-dev liblzma-dev zlib1g-dev libzstd-dev libbz2-dev libisofs-dev ca-certificates
 libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base iptables
 iproute2 kmod libguestfs-dev libguestfs0"
 # Parts of libvirt-daemon that are packages of their own in some releases.
 debian_parts="libvirt-daemon-driver-qemu libvirt-daemon-driver-network libvirt-daemon-driver-nwfilter
 libvirt-daemon-driver-storage libvirt-daemon-driver-secret libvirt-daemon-driver-nodedev"
 debian_test="libcmocka-dev python3-jsonschema python3-yaml openssh-server openssh-client util-linux iputils-ping
-nginx-light openssl"
+nginx-light openssl xorriso"
 fedora="cmake gcc make pkgconf-pkg-config glib2-devel libyaml-devel libxml2-devel json-glib-devel
-libcurl-devel gnutls-devel xz-devel zlib-devel libzstd-devel bzip2-devel ca-certificates
+libcurl-devel gnutls-devel xz-devel zlib-devel libzstd-devel bzip2-devel libisofs-devel ca-certificates
 libvirt-devel libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-network
 libvirt-daemon-driver-storage libvirt-daemon-driver-nwfilter libvirt-client qemu-system-x86-core qemu-img
 dnsmasq iproute cpio kmod diffutils libguestfs-devel libguestfs libguestfs-xfs"
 fedora_test="libcmocka-devel python3-jsonschema python3-pyyaml openssh-server openssh-clients util-linux iputils libasan libubsan
-nginx openssl"
+nginx openssl xorriso"
 
 if command -v apt-get >/dev/null; then
     wanted=$debian
