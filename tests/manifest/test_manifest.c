@@ -1,5 +1,7 @@
 #include "tests/manifest/loading.h"
 
+#include <fcntl.h>
+
 static void
 manifest_of_folder_takes_yaml_files_sorted_and_subfolders(void **state)
 {
