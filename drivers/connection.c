@@ -48,6 +48,7 @@ ka_link_new(virConnectPtr conn)
     link->volume_claims =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
     link->volumes_going = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    link->volumes_half = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->guests_going = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_mutex_init(&link->record_lock);
     g_mutex_init(&link->network_lock);
@@ -72,6 +73,7 @@ ka_link_free(KaLink *link)
     g_hash_table_unref(link->volumes_protected);
     g_hash_table_unref(link->volume_claims);
     g_hash_table_unref(link->volumes_going);
+    g_hash_table_unref(link->volumes_half);
     g_hash_table_unref(link->guests_going);
     g_mutex_clear(&link->record_lock);
     g_mutex_clear(&link->network_lock);

@@ -1,5 +1,7 @@
-#include "drivers/storage.h"
+#include "drivers/half.h"
 #include "manifest/seed.h"
+
+#define HALF_MADE "half-made by a run that was cut"
 
 static const KaKind *
 kind(void)
@@ -22,8 +24,6 @@ ka_disk_format(const KaObject *disk, const char *pool_type)
 
     if (format)
         return format;
-    if (g_strcmp0(pool_type, "disk") == 0)
-        return "none";
     return ka_pool_keeps_files(pool_type) ? "qcow2" : "raw";
 }
 
@@ -67,9 +67,10 @@ size_of(const xmlNode *node)
     return text ? g_ascii_strtoull(text, NULL, 10) : 0;
 }
 
-/* What libvirt leaves unsaid: raw where there is no format, and the older of qcow2's versions. */
+/* What libvirt leaves unsaid: raw where there is no format, and the older of qcow2's versions. Of a
+ * partition it says "none": what is in it is raw. */
 static void
-complete_format(xmlNode *target)
+complete_format(const char *pool_type, xmlNode *target)
 {
     xmlNode *format = ka_element_child(target, "format");
     g_autofree char *type = g_strdup(ka_attribute(format, "type"));
@@ -78,6 +79,8 @@ complete_format(xmlNode *target)
         format = xmlNewChild(target, NULL, (const xmlChar *)"format", NULL);
         xmlSetProp(format, (const xmlChar *)"type", (const xmlChar *)"raw");
     }
+    if (g_strcmp0(type, "none") == 0 && g_strcmp0(pool_type, "disk") == 0)
+        ka_attribute_set(format, "type", "raw");
     if (g_strcmp0(type, "qcow2") == 0 && ka_element_child(target, "compat") == NULL)
         xmlNewTextChild(target, NULL, (const xmlChar *)"compat", (const xmlChar *)"0.10");
 }
@@ -102,7 +105,7 @@ normalise(const char *pool_type, KaDocument *document)
     ka_xml_drop(root, "source");
     ka_xml_drop(target, "path");
     ka_xml_drop(target, "timestamps");
-    complete_format(target);
+    complete_format(pool_type, target);
     ka_xml_settle_mode(target);
     if (target && ka_element_child(target, "features") &&
         xmlFirstElementChild(ka_element_child(target, "features")) == NULL)
@@ -164,12 +167,6 @@ item_free(gpointer data)
     if (item->handle)
         virStorageVolFree(item->handle);
     g_free(item);
-}
-
-static gboolean
-is_marker(const char *name)
-{
-    return *name == '.' && g_str_has_suffix(name, KA_MARKER_SUFFIX);
 }
 
 /* Looked up under the link's lock. */
@@ -302,7 +299,7 @@ report_half(const Observation *observation, const KaObject *object, const char *
     actual->record = record_of(observation->host, address);
     if (actual->record == NULL)
         actual->record = ka_record_new(observation->wanted->project, NULL);
-    g_ptr_array_add(actual->notes, g_strdup("half-made by a run that was cut"));
+    g_ptr_array_add(actual->notes, g_strdup(HALF_MADE));
     observation->found(actual, observation->data);
 }
 
@@ -317,14 +314,12 @@ collect_wanted(const Observation *observation, GPtrArray *items)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const KaObject *object = value;
         const char *pool = ka_disk_pool(object), *name = ka_disk_volume(object);
-        g_autofree char *marker_name = ka_marker_name(name);
-        g_autofree char *marker = g_strdup_printf("%s/%s", pool, marker_name);
         g_autofree char *address = g_strdup_printf("%s/%s", pool, name);
 
         if (is_unknown(observation, object))
             continue;
         /* Half-made is not there: it will be made anew. */
-        if (g_hash_table_contains(link->volumes_by_name, marker)) {
+        if (g_hash_table_contains(link->volumes_half, address)) {
             if (observation->wanted->remove)
                 report_half(observation, object, address);
         } else if (g_hash_table_contains(link->volumes_by_name, address)) {
@@ -343,13 +338,12 @@ collect_all(const Observation *observation, GPtrArray *items)
     g_hash_table_iter_init(&iter, link->volumes_by_name);
     while (g_hash_table_iter_next(&iter, &address, &value)) {
         const KaVolume *volume = value;
-        g_autofree char *marker_name = ka_marker_name(volume->name);
-        g_autofree char *marker = g_strdup_printf("%s/%s", volume->pool, marker_name);
+        g_autofree char *marked = ka_half_volume(volume->name);
         g_autofree char *name = NULL;
 
         /* A seed is made of its guest's manifest: without that nothing can make it again. */
-        if (is_marker(volume->name) || ka_seed_is_volume(volume->name, NULL) ||
-            g_hash_table_contains(link->volumes_by_name, marker))
+        if (marked || ka_seed_is_volume(volume->name, NULL) ||
+            g_hash_table_contains(link->volumes_half, address))
             continue;
         name = ka_link_disk_name(observation->host, volume);
         g_ptr_array_add(items, item_new(link, name, NULL, address));
@@ -357,11 +351,11 @@ collect_all(const Observation *observation, GPtrArray *items)
 }
 
 static char *
-left_over_name(const Observation *observation, const KaVolume *volume)
+left_over_name(const Observation *observation, const char *pool, const char *volume)
 {
-    return g_hash_table_contains(observation->wanted->objects, volume->name)
-               ? g_strdup_printf("%s-%s", volume->pool, volume->name)
-               : g_strdup(volume->name);
+    return g_hash_table_contains(observation->wanted->objects, volume)
+               ? g_strdup_printf("%s-%s", pool, volume)
+               : g_strdup(volume);
 }
 
 /* The volume that this one stands on, by the name that it has as a left-over. */
@@ -377,7 +371,24 @@ base_of(const Observation *observation, const KaVolume *volume)
     const KaVolume *base = path ? g_hash_table_lookup(link->volumes_by_path, path) : NULL;
 
     free(text);
-    return base ? left_over_name(observation, base) : NULL;
+    return base ? left_over_name(observation, base->pool, base->name) : NULL;
+}
+
+/* record: taken. */
+static KaActual *
+left_over(const Observation *observation, const char *pool, const char *volume, KaRecord *record)
+{
+    g_autofree char *name = left_over_name(observation, pool, volume);
+    KaActual *actual = ka_actual_new(name);
+    KaTree *tree = ka_tree_new();
+
+    actual->record = record;
+    /* Where it is: all that its removal needs. */
+    actual->config = tree;
+    tree->root = ka_node_new(tree, KA_NODE_MAP);
+    ka_node_put(tree, tree->root, "pool", pool);
+    ka_node_put(tree, tree->root, "volume", volume);
+    return actual;
 }
 
 /* Volumes that a guest of this project lists and no manifest declares. */
@@ -392,21 +403,53 @@ report_left_over(const Observation *observation)
     g_hash_table_iter_init(&iter, link->volume_owners);
     while (g_hash_table_iter_next(&iter, &address, &value)) {
         const KaVolume *volume = g_hash_table_lookup(link->volumes_by_name, address);
-        KaActual *actual = NULL;
-        KaTree *tree = NULL;
 
         if (volume == NULL || g_strcmp0(value, wanted->project) != 0 ||
-            g_hash_table_contains(observation->declared, address))
+            g_hash_table_contains(observation->declared, address) ||
+            g_hash_table_contains(link->volumes_half, address))
             continue;
-        g_autofree char *name = left_over_name(observation, volume);
-        actual = ka_actual_new(name);
+        KaActual *actual = left_over(observation, volume->pool, volume->name,
+                                     record_of(observation->host, address));
         actual->base = base_of(observation, volume);
-        actual->record = record_of(observation->host, address);
-        /* Where it is: all that its removal needs. */
-        actual->config = tree = ka_tree_new();
-        tree->root = ka_node_new(tree, KA_NODE_MAP);
-        ka_node_put(tree, tree->root, "pool", volume->pool);
-        ka_node_put(tree, tree->root, "volume", volume->name);
+        observation->found(actual, observation->data);
+    }
+}
+
+/* NULL: it has gone by now, or another project's run left it. */
+static KaRecord *
+record_of_half(const Observation *observation, const char *pool_name, const char *name)
+{
+    const char *pool_type = ka_link_pool_type(observation->host, pool_name);
+    g_autoptr(virStoragePool) pool =
+        virStoragePoolLookupByName(ka_link(observation->host)->conn, pool_name);
+    g_autoptr(KaHalf) mark = pool ? ka_half_find(pool, pool_type, name) : NULL;
+    g_autofree char *project = mark ? ka_half_project(mark) : NULL;
+
+    if (mark == NULL || (project && g_strcmp0(project, observation->wanted->project) != 0))
+        return NULL;
+    return ka_record_new(observation->wanted->project, NULL);
+}
+
+/* What a run that was cut left of disks that no manifest declares any longer. */
+static void
+report_half_left_over(const Observation *observation)
+{
+    KaLink *link = ka_link(observation->host);
+    GHashTableIter iter;
+    gpointer address;
+
+    g_hash_table_iter_init(&iter, link->volumes_half);
+    while (g_hash_table_iter_next(&iter, &address, NULL)) {
+        g_auto(GStrv) place = g_strsplit(address, "/", 2);
+        KaRecord *record = g_hash_table_contains(observation->declared, address) ||
+                                   ka_seed_is_volume(place[1], NULL)
+                               ? NULL
+                               : record_of_half(observation, place[0], place[1]);
+
+        if (record == NULL)
+            continue;
+        KaActual *actual = left_over(observation, place[0], place[1], record);
+        g_ptr_array_add(actual->notes, g_strdup(HALF_MADE));
         observation->found(actual, observation->data);
     }
 }
@@ -440,8 +483,10 @@ observe(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GErr
         collect_all(&observation, items);
     if (!ka_link_parallel(items, observe_one, &observation, error))
         return FALSE;
-    if (wanted->objects)
+    if (wanted->objects) {
         report_left_over(&observation);
+        report_half_left_over(&observation);
+    }
     return TRUE;
 }
 

@@ -60,15 +60,6 @@ declares_pool(const KaObject *disk, const char *pool)
 }
 
 static gboolean
-is_half(KaHost *host, const char *pool, const char *name)
-{
-    g_autofree char *marker_name = ka_marker_name(name);
-    g_autoptr(KaVolume) marker = ka_link_volume(host, pool, marker_name);
-
-    return marker != NULL;
-}
-
-static gboolean
 assess_create(KaHost *host, const KaAction *action, GError **error)
 {
     const char *pool = ka_disk_pool(action->object), *name = ka_disk_volume(action->object);
@@ -81,7 +72,7 @@ assess_create(KaHost *host, const KaAction *action, GError **error)
                     pool);
         return FALSE;
     }
-    if (is_half(host, pool, name))
+    if (ka_volume_is_half(host, pool, name))
         g_ptr_array_add(action->remarks,
                         g_strdup("half-made by a run that was cut: it is made anew"));
     if (ka_node_text(action->object->node, "content") == NULL)
@@ -225,8 +216,9 @@ remove_half(KaHost *host,
 {
     g_autoptr(virStoragePool) pool = virStoragePoolLookupByName(ka_link(host)->conn, pool_name);
     const char *pool_type = ka_link_pool_type(host, pool_name);
-    KaMarker *marker =
-        pool && pool_type ? ka_marker_take(pool, pool_type, action, name, progress, error) : NULL;
+    KaMarker *marker = pool && pool_type
+                           ? ka_marker_take(pool, pool_type, action, name, FALSE, progress, error)
+                           : NULL;
     gboolean done = marker && ka_disk_clear_half(host, action, pool, name, marker, progress, error);
 
     if (pool == NULL)
@@ -241,7 +233,7 @@ ka_disk_remove(KaHost *host, KaAction *action, const KaProgress *progress, GErro
 {
     const char *pool = NULL, *name = NULL;
     place_of(action, &pool, &name);
-    if (is_half(host, pool, name))
+    if (ka_volume_is_half(host, pool, name))
         return remove_half(host, action, pool, name, progress, error);
     const char *project = action->verb == KA_REPLACE ? action->project : NULL;
     g_autoptr(virStorageVol) volume = look_up(host, pool, name, error);

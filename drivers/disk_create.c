@@ -185,6 +185,8 @@ settle_format(const Making *making, KaDocument *document, const char *format, GE
                !ka_document_set(document, "compat", "1.1", error)) {
         return FALSE;
     }
+    if (g_str_equal(format, "raw") && g_str_equal(making->pool_type, "disk"))
+        format = "none"; /* a partition's type */
     return ka_document_set(document, "format", format, error);
 }
 
@@ -520,6 +522,15 @@ discard(const Making *making)
                   : ka_libvirt_code() == VIR_ERR_NO_STORAGE_VOL;
 }
 
+/* To sign a mark costs libvirt a look at the whole pool: not for what is made at once. */
+static gboolean
+takes_long(const Making *making)
+{
+    const KaNode *node = making->action->object->node;
+
+    return ka_node_text(node, "content") || ka_node_text(node, "from") || wants_full(making);
+}
+
 static gboolean
 make_disk(Making *making, GError **error)
 {
@@ -527,7 +538,7 @@ make_disk(Making *making, GError **error)
     gboolean done = FALSE, cleared = FALSE;
 
     making->marker = ka_marker_take(making->pool, making->pool_type, making->action, making->name,
-                                    making->progress, error);
+                                    takes_long(making), making->progress, error);
     if (making->marker == NULL)
         return FALSE;
     cleared = ka_disk_clear_half(making->host, making->action, making->pool, making->name,

@@ -41,14 +41,16 @@ typedef struct {
         *volumes_protected; /* owned; set of "POOL/NAME" that a guest's record protects; likewise */
     GHashTable *volume_claims; /* owned; "POOL/NAME" → GPtrArray of owned names of the guests whose
                                   records list it; likewise */
-    GHashTable *volumes_going;  /* owned; set of "POOL/NAME" that the plan removes and that are
-                                   still there */
-    GHashTable *guests_going;   /* owned; set of names; stopped by this apply, undefined once their
-                                   volumes are gone */
-    GMutex record_lock;         /* held while a guest's record is read and written again */
-    GMutex network_lock;        /* held while a network is defined: libvirt gives two that come at
-                                   once the same bridge name and then refuses both */
-    GHashTable *pools;          /* owned; name → type; active ones */
+    GHashTable *volumes_going; /* owned; set of "POOL/NAME" that the plan removes and that are
+                                  still there */
+    GHashTable *volumes_half; /* owned; set of "POOL/NAME" that have a mark (half.h); filled with
+                                 the volumes */
+    GHashTable *guests_going; /* owned; set of names; stopped by this apply, undefined once their
+                                 volumes are gone */
+    GMutex record_lock;       /* held while a guest's record is read and written again */
+    GMutex network_lock;      /* held while a network is defined: libvirt gives two that come at
+                                 once the same bridge name and then refuses both */
+    GHashTable *pools;        /* owned; name → type; active ones */
     GHashTable *pools_inactive; /* owned; set of names */
     GHashTable *networks;       /* owned; name → "active" or "inactive" */
     GPtrArray *uses;            /* owned KaUse: disks of every guest, anybody's */
@@ -134,6 +136,6 @@ KaVolume *ka_volume_copy(const KaVolume *volume);
 void ka_use_free(KaUse *use);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaVolume, ka_volume_free)
 
-/* A digest (hex) of texts, NULL-terminated list: to see a change, not to withstand a forger, and so a
- * cheap one. Caller frees. */
+/* A digest (hex) of texts, NULL-terminated list: to see a change, not to withstand a forger, and so
+ * a cheap one. Caller frees. */
 char *ka_digest(const char *text, ...) G_GNUC_NULL_TERMINATED;

@@ -1,4 +1,4 @@
-#include "drivers/storage.h"
+#include "drivers/half.h"
 
 #define BEAT_SECONDS 2
 #define WATCH_US (BEAT_SECONDS * 7 * G_TIME_SPAN_SECOND / 2)
@@ -6,55 +6,30 @@
 /* Longer than keep-alive takes to find out. */
 #define END_US (20 * G_TIME_SPAN_SECOND)
 
-/* First capacity of a marker: random, so that two owners' never look alike. Sparse: takes no room.
- */
-#define FIRST_CAPACITY (1024 + g_random_int_range(0, 1 << 20))
+/* First beat of a mark: random, so that two owners' never look alike. */
+#define FIRST_BEAT (1024 + g_random_int_range(0, 1 << 20))
 /* A taker's jump: above any beat of the dead owner, random against other takers. */
 #define JUMP (1000 + g_random_int_range(0, 1 << 20))
 
 struct KaMarker {
-    gint references;         /* its owner's and its thread's: whoever is last frees it */
-    virStoragePoolPtr pool;  /* owned */
-    virStorageVolPtr volume; /* owned; NULL: the pool can't hold one */
+    gint references;        /* its owner's and its thread's: whoever is last frees it */
+    virStoragePoolPtr pool; /* owned */
+    const char *pool_type;  /* interned */
+    KaHalf *mark;           /* owned */
     gboolean stale;
-    guint64 capacity; /* as last written; of the thread that beats while there is one */
-    gboolean beats;   /* there is a thread */
+    guint64 at;     /* its beat as last written; of the thread that beats while there is one */
+    gboolean beats; /* there is a thread */
     GMutex lock;
     GCond ended_cond;
     gboolean ended, lost, quiet; /* quiet: the thread is through */
 };
-
-char *
-ka_marker_name(const char *volume)
-{
-    return g_strdup_printf(".%s" KA_MARKER_SUFFIX, volume);
-}
-
-static gboolean
-can_mark(const char *pool_type)
-{
-    static const char *const types[] = {"dir",     "fs",  "netfs",    "vstorage",
-                                        "gluster", "rbd", "sheepdog", NULL};
-
-    return g_strv_contains(types, pool_type);
-}
-
-/* 0: it is gone, or can't be read. */
-static guint64
-read_capacity(virStorageVolPtr volume)
-{
-    virStorageVolInfo info;
-
-    return virStorageVolGetInfo(volume, &info) < 0 ? 0 : info.capacity;
-}
 
 static void
 marker_unref(KaMarker *marker)
 {
     if (!g_atomic_int_dec_and_test(&marker->references))
         return;
-    if (marker->volume)
-        virStorageVolFree(marker->volume);
+    ka_half_free(marker->mark);
     virStoragePoolFree(marker->pool);
     g_cond_clear(&marker->ended_cond);
     g_mutex_clear(&marker->lock);
@@ -75,9 +50,9 @@ beat(gpointer data)
         if (marker->ended)
             break;
         g_mutex_unlock(&marker->lock);
-        gboolean mine = read_capacity(marker->volume) == marker->capacity;
-        if (mine && virStorageVolResize(marker->volume, marker->capacity + 1, 0) == 0)
-            marker->capacity++;
+        gboolean mine = ka_half_read(marker->mark) == marker->at;
+        if (mine && ka_half_write(marker->mark, marker->at + 1))
+            marker->at++;
         g_mutex_lock(&marker->lock);
         marker->lost = !mine;
     }
@@ -90,43 +65,32 @@ beat(gpointer data)
 
 /* TRUE: made; FALSE without an error: somebody has one. */
 static gboolean
-make(KaMarker *marker, const char *name, GError **error)
+make(KaMarker *marker, const char *name, const char *project, GError **error)
 {
-    g_autofree char *marker_name = ka_marker_name(name);
-    g_autofree char *text = NULL;
-
-    marker->capacity = (guint64)FIRST_CAPACITY;
-    text = g_markup_printf_escaped(
-        "<volume><name>%s</name><capacity unit='bytes'>%" G_GUINT64_FORMAT
-        "</capacity><allocation>0</allocation><target><format type='raw'/></target></volume>",
-        marker_name, marker->capacity);
-    marker->volume = virStorageVolCreateXML(marker->pool, text, 0);
-    if (marker->volume)
-        return TRUE;
-    if (ka_libvirt_code() != VIR_ERR_STORAGE_VOL_EXIST)
-        ka_libvirt_error(error, "can't mark volume '%s' as unfinished", name);
-    return FALSE;
+    marker->at = (guint64)FIRST_BEAT;
+    marker->mark = ka_half_make(marker->pool, marker->pool_type, name, project, marker->at, error);
+    return marker->mark != NULL;
 }
 
 typedef enum { GONE, MOVES, DEAD, STOPPED } Sight;
 
 /* Watches another's marker until it is gone, moves, or has stood still for longer than a beat. */
 static Sight
-watch(virStorageVolPtr volume, guint64 *capacity, GCancellable *cancel)
+watch(const KaHalf *mark, guint64 *ret_beat, GCancellable *cancel)
 {
     gint64 until = g_get_monotonic_time() + WATCH_US;
 
-    *capacity = read_capacity(volume);
+    *ret_beat = ka_half_read(mark);
     while (g_get_monotonic_time() < until) {
         guint64 now = 0;
 
         if (g_cancellable_is_cancelled(cancel))
             return STOPPED;
         g_usleep(LOOK_US);
-        now = read_capacity(volume);
+        now = ka_half_read(mark);
         if (now == 0)
             return GONE;
-        if (now != *capacity)
+        if (now != *ret_beat)
             return MOVES;
     }
     return DEAD;
@@ -135,13 +99,13 @@ watch(virStorageVolPtr volume, guint64 *capacity, GCancellable *cancel)
 /* Who writes last is the owner: taken for good only if it still stands after all others could look.
  */
 static gboolean
-take_over(KaMarker *marker, virStorageVolPtr volume, guint64 capacity)
+take_over(KaMarker *marker, KaHalf *mark, guint64 beat)
 {
-    marker->capacity = capacity + (guint64)JUMP;
-    if (virStorageVolResize(volume, marker->capacity, 0) < 0)
+    marker->at = beat + (guint64)JUMP;
+    if (!ka_half_write(mark, marker->at))
         return FALSE;
     g_usleep(BEAT_SECONDS * G_USEC_PER_SEC / 2);
-    return read_capacity(volume) == marker->capacity;
+    return ka_half_read(mark) == marker->at;
 }
 
 /* FALSE without an error: look again. */
@@ -153,16 +117,15 @@ wait_for_other(KaMarker *marker,
                gint64 begun,
                GError **error)
 {
-    g_autofree char *marker_name = ka_marker_name(name);
     g_autofree char *what = g_strdup_printf("waits for another kvmapply at volume '%s'", name);
-    g_autoptr(virStorageVol) other = virStorageVolLookupByName(marker->pool, marker_name);
-    guint64 capacity = 0;
+    g_autoptr(KaHalf) other = ka_half_find(marker->pool, marker->pool_type, name);
+    guint64 beat = 0;
 
     if (other == NULL)
         return FALSE;
     ka_progress_step(progress, action, what,
                      (guint64)((g_get_monotonic_time() - begun) / G_TIME_SPAN_SECOND), 0, "s");
-    switch (watch(other, &capacity, progress->cancel)) {
+    switch (watch(other, &beat, progress->cancel)) {
     case GONE:
     case MOVES:
         return FALSE;
@@ -170,10 +133,10 @@ wait_for_other(KaMarker *marker,
         g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CANCELLED, "%s: interrupted", what);
         return FALSE;
     case DEAD:
-        if (!take_over(marker, other, capacity))
+        if (!take_over(marker, other, beat))
             return FALSE;
         marker->stale = TRUE;
-        marker->volume = g_steal_pointer(&other);
+        marker->mark = g_steal_pointer(&other);
         return TRUE;
     }
     g_assert_not_reached();
@@ -184,21 +147,23 @@ ka_marker_take(virStoragePoolPtr pool,
                const char *pool_type,
                const KaAction *action,
                const char *volume,
+               gboolean sign,
                const KaProgress *progress,
                GError **error)
 {
     KaMarker *marker = g_new0(KaMarker, 1);
     gint64 begun = g_get_monotonic_time();
     g_autoptr(GError) failure = NULL;
-    gboolean taken = !can_mark(pool_type);
+    gboolean taken = FALSE;
 
     virStoragePoolRef(pool);
     marker->references = 1;
     marker->pool = pool;
+    marker->pool_type = pool_type;
     g_mutex_init(&marker->lock);
     g_cond_init(&marker->ended_cond);
     while (!taken && failure == NULL) {
-        taken = make(marker, volume, &failure);
+        taken = make(marker, volume, action->project, &failure);
         if (!taken && failure == NULL)
             taken = wait_for_other(marker, action, volume, progress, begun, &failure);
     }
@@ -207,11 +172,11 @@ ka_marker_take(virStoragePoolPtr pool,
         marker_unref(marker);
         return NULL;
     }
-    if (marker->volume) {
-        g_atomic_int_inc(&marker->references);
-        marker->beats = TRUE;
-        g_thread_unref(g_thread_new("marker", beat, marker));
-    }
+    if (sign)
+        ka_half_sign(marker->mark, action->project);
+    g_atomic_int_inc(&marker->references);
+    marker->beats = TRUE;
+    g_thread_unref(g_thread_new("marker", beat, marker));
     return marker;
 }
 
@@ -248,7 +213,7 @@ end_beating(KaMarker *marker)
 void
 ka_marker_end(KaMarker *marker, gboolean whole)
 {
-    if (end_beating(marker) && whole && marker->volume && !marker->lost)
-        virStorageVolDelete(marker->volume, 0);
+    if (end_beating(marker) && whole && !marker->lost)
+        ka_half_remove(marker->mark);
     marker_unref(marker);
 }

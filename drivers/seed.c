@@ -1,5 +1,5 @@
 #include "drivers/seed.h"
-#include "drivers/storage.h"
+#include "drivers/half.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -98,9 +98,10 @@ exists(const Making *making, const char *name)
 static gboolean
 is_whole(const Making *making)
 {
-    g_autofree char *marker = ka_marker_name(making->seed->volume);
+    gboolean there = exists(making, making->seed->volume);
+    g_autoptr(KaHalf) mark = ka_half_find(making->pool, making->pool_type, making->seed->volume);
 
-    return exists(making, making->seed->volume) && !exists(making, marker);
+    return there && mark == NULL;
 }
 
 static void
@@ -119,7 +120,7 @@ static gboolean
 make(const Making *making, GError **error)
 {
     KaMarker *marker = ka_marker_take(making->pool, making->pool_type, making->action,
-                                      making->seed->volume, making->progress, error);
+                                      making->seed->volume, FALSE, making->progress, error);
 
     if (!marker)
         return FALSE;

@@ -5,8 +5,6 @@
 
 /* What the files about pools and volumes share. */
 
-#define KA_MARKER_SUFFIX ".kvmapply-partial"
-
 /* xml.c */
 /* Every child of that name. */
 void ka_xml_drop(xmlNode *parent, const char *name);
@@ -24,6 +22,8 @@ gboolean
 ka_volumes_index(KaHost *host, virStoragePoolPtr pool, const char *pool_type, GError **error);
 void ka_volume_note(KaHost *host, const char *pool, const char *name, const char *path);
 void ka_volume_forget(KaHost *host, const char *pool, const char *name);
+/* A run that was cut left it half-made, or one that is at work hasn't done it yet. */
+gboolean ka_volume_is_half(KaHost *host, const char *pool, const char *name);
 
 /* use.c: who needs a volume. Reads every guest (both its halves and its snapshots) and every
  * volume's backing; a reading younger than two seconds is taken again, but a hit is never old. */
@@ -77,15 +77,16 @@ gboolean ka_pool_remove(KaHost *host, KaAction *action, const KaProgress *progre
 /* "pool has asynchronous jobs running" is a reason to wait: call again until FALSE. */
 gboolean ka_pool_is_busy(const KaProgress *progress, guint *tries);
 
-/* marker.c: a volume beside another that says "not whole yet" and is a lock among clients. Its
- * capacity moves while its owner lives; one that stands still is taken over. */
+/* marker.c: a mark (half.h) that says "not whole yet" of a volume and is a lock among clients.
+ * It beats while its owner lives; one that stands still is taken over. */
 typedef struct KaMarker KaMarker;
-char *ka_marker_name(const char *volume);
-/* Waits for another's, saying so. NULL on an error or when cancelled. */
+/* Waits for another's, saying so. sign: what it marks takes long to make: it shall tell whose it
+ * is. NULL on an error or when cancelled. */
 KaMarker *ka_marker_take(virStoragePoolPtr pool,
                          const char *pool_type,
                          const KaAction *action,
                          const char *volume,
+                         gboolean sign,
                          const KaProgress *progress,
                          GError **error);
 /* A run that ended before it was done left it: what stands beside it is half-made. */

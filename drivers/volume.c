@@ -1,4 +1,4 @@
-#include "drivers/storage.h"
+#include "drivers/half.h"
 
 static char *
 address_of(const char *pool, const char *name)
@@ -75,6 +75,25 @@ ka_volume_forget(KaHost *host, const char *pool, const char *name)
     g_autofree char *address = address_of(pool, name);
 
     forget(link, address);
+}
+
+static void
+note_half(KaHost *host, const char *pool, const char *name)
+{
+    KaLink *link = ka_link(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+
+    g_hash_table_add(link->volumes_half, address_of(pool, name));
+}
+
+gboolean
+ka_volume_is_half(KaHost *host, const char *pool, const char *name)
+{
+    KaLink *link = ka_link(host);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+    g_autofree char *address = address_of(pool, name);
+
+    return g_hash_table_contains(link->volumes_half, address);
 }
 
 KaVolume *
@@ -157,6 +176,7 @@ ka_volumes_index(KaHost *host, virStoragePoolPtr pool, const char *pool_type, GE
 {
     const char *pool_name = virStoragePoolGetName(pool);
     virStorageVolPtr *volumes = NULL;
+    g_auto(GStrv) beside = ka_halves_beside(pool, pool_type);
     int n = virStoragePoolListAllVolumes(pool, &volumes, 0);
 
     /* A pool that was stopped meanwhile has none, and isn't the caller's fault. */
@@ -166,12 +186,17 @@ ka_volumes_index(KaHost *host, virStoragePoolPtr pool, const char *pool_type, GE
         return ka_libvirt_error(error, "can't list the volumes of pool '%s'", pool_name);
     for (int i = 0; i < n; i++) {
         g_autofree char *path = path_of(volumes[i], pool_type);
+        g_autofree char *marked = ka_half_volume(virStorageVolGetName(volumes[i]));
 
+        if (marked)
+            note_half(host, pool_name, marked);
         if (path)
             note(host, pool_name, virStorageVolGetName(volumes[i]), path, volumes[i]);
         else
             virStorageVolFree(volumes[i]);
     }
     free(volumes);
+    for (char **marked = beside; *marked; marked++)
+        note_half(host, pool_name, *marked);
     return TRUE;
 }

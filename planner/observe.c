@@ -175,6 +175,13 @@ keep(Observation *observation, KaAction *action)
 }
 
 static void
+note_all(KaAction *action, const KaActual *actual)
+{
+    for (guint i = 0; i < actual->notes->len; i++)
+        g_ptr_array_add(action->remarks, g_strdup(g_ptr_array_index(actual->notes, i)));
+}
+
+static void
 found_declared(Observation *observation, KaActual *actual, const KaObject *object)
 {
     KaAction *action =
@@ -191,8 +198,7 @@ found_declared(Observation *observation, KaActual *actual, const KaObject *objec
     }
     action->allowed = observation->plan->options.allow | allowed_here(observation->plan, action);
     decide(observation, action);
-    for (guint i = 0; i < actual->notes->len; i++)
-        g_ptr_array_add(action->remarks, g_strdup(g_ptr_array_index(actual->notes, i)));
+    note_all(action, actual);
     if (action->verb == KA_CHANGE) {
         if (action->adopt && !ka_action_is_idle(action))
             action->words |= KA_WORD_ADOPT;
@@ -245,6 +251,7 @@ found_undeclared(Observation *observation, KaActual *actual)
     action->actual = actual;
     action->project = plan->manifest->project;
     action->allowed = plan->options.allow | allowed_here(plan, action);
+    note_all(action, actual);
     action->words = KA_WORD_DELETE;
     action->left_over = !plan->options.prune || is_protected(action);
     if (is_protected(action))

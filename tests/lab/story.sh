@@ -36,6 +36,7 @@ story_end() {
         done
     fi
     for name in $labs; do lab stop "$name"; done
+    [ -z "${loop-}" ] || losetup -d "$loop" # a story's loop device
     cd /
     rm -rf "$work"
     [ -z "$own_root" ] || lab stop-all
