@@ -254,7 +254,7 @@ append_count(GString *out, guint count, const char *what)
 }
 
 typedef struct {
-    guint boot, guest, unknown, unchanged;
+    guint boot, guest, other, unknown, unchanged;
 } Tally;
 
 /* Each action once, by what it waits for first of all: a boot brings all the rest. */
@@ -270,6 +270,10 @@ tally_action(Tally *tally, const KaAction *action)
     }
     if (action->verb != KA_CHANGE || action->restart || action->left_over)
         return;
+    if (!g_str_equal(action->kind->table->kind, "guest")) {
+        tally->other += boot;
+        return;
+    }
     tally->boot += boot;
     tally->guest += guest && !boot;
 }
@@ -306,6 +310,9 @@ ka_outline_summary(const KaPlan *plan)
     if (tally.boot)
         g_string_append_printf(out, "; %u guest%s next boot", tally.boot,
                                tally.boot == 1 ? " waits for its" : "s wait for their");
+    if (tally.other)
+        g_string_append_printf(out, "; %u other%s next start", tally.other,
+                               tally.other == 1 ? " waits for its" : "s wait for their");
     if (tally.guest)
         g_string_append_printf(out, "; %u guest%s not followed yet", tally.guest,
                                tally.guest == 1 ? " has" : "s have");

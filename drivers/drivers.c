@@ -1,6 +1,7 @@
 #include "drivers/link.h"
 
 static const KaDriver *const drivers[] = {
+    &ka_tuning_driver,
     &ka_network_driver,
     &ka_pool_driver,
     &ka_disk_driver,

@@ -122,7 +122,7 @@ gboolean ka_link_parallel(GPtrArray *items,
                           GError **error);
 
 /* One driver a kind, each in the file of its name. */
-extern const KaDriver ka_network_driver, ka_pool_driver, ka_disk_driver, ka_guest_driver;
+extern const KaDriver ka_tuning_driver, ka_network_driver, ka_pool_driver, ka_disk_driver, ka_guest_driver;
 
 /* Every driver, in the order of creation; the only list of kinds in this layer (drivers.c). */
 extern const KaDrivers ka_drivers;

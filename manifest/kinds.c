@@ -4,13 +4,14 @@
 
 /* Each in its table's file. A new kind is such a file and a line here and below. */
 extern const KaKind ka_kind_host;
+extern const KaKind ka_kind_tuning;
 extern const KaKind ka_kind_network;
 extern const KaKind ka_kind_pool;
 extern const KaKind ka_kind_disk;
 extern const KaKind ka_kind_guest;
 
 const KaKind *const ka_kinds[] = {
-    &ka_kind_host, &ka_kind_network, &ka_kind_pool, &ka_kind_disk, &ka_kind_guest,
+    &ka_kind_host, &ka_kind_tuning, &ka_kind_network, &ka_kind_pool, &ka_kind_disk, &ka_kind_guest,
 };
 const gsize ka_n_kinds = G_N_ELEMENTS(ka_kinds);
 

@@ -6,6 +6,15 @@ static const KaField fields[] = {
      .way = KA_NONE,
      .doc = "libvirt connection URI, such as qemu+ssh://root@kvm1.example.com/system; default: "
             "libvirt's own"                                                                  },
+    {.key = "ssh",
+     .codec = &ka_line,
+     .way = KA_NONE,
+     .doc = "USER@HOST or USER@HOST:PORT by which the host's own files are reached; default: that of "
+            "a +ssh URI, or this machine"},
+    {.key = "become",
+     .codec = &ka_yes_no,
+     .way = KA_NONE,
+     .doc = "use 'sudo -n' for the host's own files; default: false"},
     {.key = "offline",
      .codec = &ka_yes_no,
      .way = KA_NONE,

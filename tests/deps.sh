@@ -13,14 +13,14 @@ iproute2 kmod libguestfs-dev libguestfs0"
 debian_parts="libvirt-daemon-driver-qemu libvirt-daemon-driver-network libvirt-daemon-driver-nwfilter
 libvirt-daemon-driver-storage libvirt-daemon-driver-secret libvirt-daemon-driver-nodedev"
 debian_test="libcmocka-dev python3-jsonschema python3-yaml openssh-server openssh-client util-linux iputils-ping
-nginx-light openssl parted xorriso"
+nginx-light openssl parted xorriso procps"
 fedora="cmake gcc make pkgconf-pkg-config glib2-devel libyaml-devel libxml2-devel json-glib-devel
 libcurl-devel gnutls-devel xz-devel zlib-devel libzstd-devel bzip2-devel libisofs-devel ca-certificates
 libvirt-devel libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-network
 libvirt-daemon-driver-storage libvirt-daemon-driver-nwfilter libvirt-daemon-driver-secret libvirt-client qemu-system-x86-core qemu-img
 dnsmasq iproute cpio kmod diffutils libguestfs-devel libguestfs libguestfs-xfs"
 fedora_test="libcmocka-devel python3-jsonschema python3-pyyaml openssh-server openssh-clients util-linux iputils libasan libubsan
-nginx openssl parted xorriso"
+nginx openssl parted xorriso procps-ng"
 
 if command -v apt-get >/dev/null; then
     wanted=$debian

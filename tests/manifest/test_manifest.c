@@ -115,7 +115,7 @@ manifest_with_several_errors_says_all(void **state)
     assert_contains(loaded->messages, "b.yaml:5:8: error: network 'wan': expected a map");
     assert_contains(
         loaded->messages,
-        "b.yaml:6:1: error: unknown key 'volumes': expected one of project, hosts, networks");
+        "b.yaml:6:1: error: unknown key 'volumes': expected one of project, hosts, tuning");
     assert_int_equal(loaded->diagnostics->n_errors, 8);
 }
 

@@ -47,7 +47,8 @@ tables_of_all_kinds_are_named_once(G_GNUC_UNUSED void **state)
     for (gsize i = 0; i < ka_n_kinds; i++) {
         const KaTable *table = ka_kinds[i]->table;
         assert_true(g_hash_table_add(names, ka_borrow(table->kind)));
-        assert_true(g_hash_table_add(names, ka_borrow(table->plural)));
+        assert_true(strcmp(table->plural, table->kind) == 0 ||
+                    g_hash_table_add(names, ka_borrow(table->plural)));
         assert_true(table->doc && *table->doc);
         assert_true(table->n_fields > 0);
         assert_ptr_equal(ka_kind_find(table->plural), ka_kinds[i]);
@@ -203,6 +204,10 @@ check_place(const KaTable *table, const KaRows *rows)
     const char *at = rows->row->at;
     if (!at)
         return;
+    if (strcmp(table->root, "/") == 0) { /* the host's own files */
+        ASSERT_ROW(*at == '/');
+        return;
+    }
     ASSERT_ROW(*at && *at != '/' && at[strlen(at) - 1] != '/' && !strstr(at, "//"));
     ASSERT_ROW(is_balanced(at));
 }

@@ -1,0 +1,638 @@
+#include "drivers/link.h"
+#include "drivers/tuning_files.h"
+
+#include <string.h>
+
+/* What a host's kernel has and what its files say, as two trees of the table's rows: the files are
+ * what is defined, the kernel is what runs. */
+
+typedef struct {
+    KaTunings *tunings; /* owned */
+    GPtrArray *files;   /* owned KaHostFile, as read */
+    GPtrArray *fields;  /* owned Field: what is declared or recorded */
+} State;
+
+typedef struct {
+    char *name; /* "ksm.sleep" */
+    char *path; /* the kernel's file, or a pattern */
+    const KaField *row;
+    const KaNode *node; /* declared; NULL: only recorded */
+} Field;
+
+static void
+field_free(Field *field)
+{
+    g_free(field->name);
+    g_free(field->path);
+    g_free(field);
+}
+
+static void
+state_free(State *state)
+{
+    if (!state)
+        return;
+    ka_tunings_free(state->tunings);
+    if (state->files)
+        g_ptr_array_unref(state->files);
+    g_ptr_array_unref(state->fields);
+    g_free(state);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(State, state_free)
+
+/* --- places --- */
+
+/* How a key stands in a path of the kernel's. */
+static char *
+key_in_path(const char *star, const char *key)
+{
+    char *text = g_str_has_prefix(star, "*kB/") ? ka_codec_parse(&ka_kib, key, NULL) : NULL;
+
+    return text ? text : g_strdup(key);
+}
+
+/* The row's place with the path's keys in it. */
+static char *
+place_of(const KaRows *rows, const char *name)
+{
+    g_auto(GStrv) keys = ka_path_split(name);
+    g_autoptr(GString) place = g_string_new(rows->row->at);
+    g_autoptr(GPtrArray) above = g_ptr_array_new();
+    char *star = place->str;
+
+    for (const KaRows *at = rows; at->row; at = at->parent)
+        g_ptr_array_insert(above, 0, ka_borrow(at));
+    for (guint i = 0; i < above->len; i++) {
+        const KaRows *at = g_ptr_array_index(above, i);
+        if (!g_str_equal(at->segment, "*"))
+            continue;
+        star = strchr(star, '*');
+        gsize offset = (gsize)(star - place->str);
+        g_autofree char *key = key_in_path(star, keys[i]);
+        if (g_str_has_prefix(rows->row->at, "/proc/sys/"))
+            g_strdelimit(key, ".", '/');
+        g_string_erase(place, (gssize)offset, 1);
+        g_string_insert(place, (gssize)offset, key);
+        star = place->str + offset + strlen(key);
+    }
+    return g_string_free(g_steal_pointer(&place), FALSE);
+}
+
+static void
+add_field(State *state, const KaRows *rows, const char *name, const KaNode *node)
+{
+    Field *field = g_new0(Field, 1);
+
+    *field = (Field){g_strdup(name), place_of(rows, name), rows->row, node};
+    g_ptr_array_add(state->fields, field);
+}
+
+static void
+add_declared(State *state, const KaRows *rows, const char *path, const KaNode *node)
+{
+    for (const KaNode *child = node->first; child; child = child->next) {
+        const KaRows *below = ka_rows_child(rows, child->key);
+        g_autofree char *name = ka_path_append(path, child->key);
+        if (child->type == KA_NODE_MAP)
+            add_declared(state, below, name, child);
+        else if (below && below->row->at && child->type == KA_NODE_SCALAR)
+            add_field(state, below, name, child);
+    }
+}
+
+/* --- values: the kernel's text and the codec's --- */
+
+static gboolean
+is_switch(const KaField *row)
+{
+    return row->codec == &ka_yes_no;
+}
+
+/* Caller frees. */
+static char *
+to_kernel(const KaField *row, const char *canonical)
+{
+    return g_strdup(!is_switch(row) ? canonical : g_str_equal(canonical, "yes") ? "1" : "0");
+}
+
+/* "always [madvise] never" is madvise; blanks between numbers are one. Caller frees. */
+static char *
+from_kernel(const KaField *row, const char *text)
+{
+    const char *open = strchr(text, '['), *close = open ? strchr(open, ']') : NULL;
+    g_autofree char *chosen = close ? g_strndup(open + 1, (gsize)(close - open - 1)) : NULL;
+    g_auto(GStrv) words = g_strsplit_set(chosen ? chosen : text, " \t\n", -1);
+    GString *value = g_string_new(NULL);
+
+    for (char **word = words; *word; word++) {
+        if (**word)
+            g_string_append_printf(value, "%s%s", value->len ? " " : "", *word);
+    }
+    if (is_switch(row))
+        g_string_assign(value, strchr("1Yy", *value->str) && value->len ? "yes" : "no");
+    return g_string_free(value, FALSE);
+}
+
+/* As the shell would match: a '*' doesn't reach over a '/'. */
+static gboolean
+matches(const Field *field, const char *path)
+{
+    guint slashes = 0;
+
+    for (const char *c = field->path; *c; c++)
+        slashes += *c == '/';
+    for (const char *c = path; *c; c++)
+        slashes -= *c == '/';
+    return slashes == 0 && g_pattern_match_simple(field->path, path);
+}
+
+/* What the files that the pattern names have, one value where they agree; NULL: there are none. */
+static char *
+running_value(const State *state, const Field *field)
+{
+    g_autoptr(GString) all = g_string_new(NULL);
+    gboolean found = FALSE;
+
+    for (guint i = 0; i < state->files->len; i++) {
+        const KaHostFile *file = g_ptr_array_index(state->files, i);
+        if (!matches(field, file->path))
+            continue;
+        g_autofree char *value = from_kernel(field->row, file->text);
+        if (!found)
+            g_string_assign(all, value);
+        else if (!g_str_equal(all->str, value) && !strstr(all->str, value))
+            g_string_append_printf(all, ", %s", value);
+        found = TRUE;
+    }
+    return found ? g_strdup(all->str) : NULL;
+}
+
+/* --- reading --- */
+
+static gboolean
+read_files(KaHost *host, State *state, GError **error)
+{
+    g_autoptr(GPtrArray) patterns = g_ptr_array_new_with_free_func(g_free);
+
+    ka_tunings_patterns(patterns);
+    for (guint i = 0; i < state->fields->len; i++) {
+        const Field *field = g_ptr_array_index(state->fields, i);
+        g_ptr_array_add(patterns, g_strdup(field->path));
+    }
+    state->files = ka_host_read(host, patterns, error);
+    for (guint i = 0; state->files && i < state->files->len; i++)
+        ka_tunings_read(state->tunings, g_ptr_array_index(state->files, i));
+    return state->files != NULL;
+}
+
+/* Fields that only the record names: what was declared once. */
+static void
+add_recorded(State *state, const KaRows *rows)
+{
+    GHashTableIter iter;
+    gpointer name = NULL;
+
+    g_hash_table_iter_init(&iter, state->tunings->by_field);
+    while (g_hash_table_iter_next(&iter, &name, NULL)) {
+        const KaRows *row = ka_rows_find(rows, name);
+        gboolean known = !row || !row->row->at;
+        for (guint i = 0; i < state->fields->len && !known; i++)
+            known = g_str_equal(((Field *)g_ptr_array_index(state->fields, i))->name, name);
+        if (!known)
+            add_field(state, row, name, NULL);
+    }
+}
+
+static State *
+read_state(KaHost *host, const KaObject *object, GError **error)
+{
+    g_autoptr(State) state = g_new0(State, 1);
+    const KaRows *rows = ka_kind_rows(object->kind);
+
+    state->tunings = ka_tunings_new();
+    state->fields = g_ptr_array_new_with_free_func((GDestroyNotify)field_free);
+    add_declared(state, rows, "", object->node);
+    if (!read_files(host, state, error))
+        return NULL;
+    add_recorded(state, rows);
+    return g_steal_pointer(&state);
+}
+
+/* What stands above a field is there, whether or not it has a value: a pattern is no object that
+ * comes and goes. */
+static void
+put(KaTree *tree, const Field *field, const char *text)
+{
+    g_auto(GStrv) keys = ka_path_split(field->name);
+    KaNode *at = tree->root;
+
+    for (char **key = keys; key[1]; key++) {
+        KaNode *below = ka_node_get(at, *key);
+        at = below ? below : ka_node_append(tree, at, *key, ka_node_new(tree, KA_NODE_MAP));
+    }
+    if (text)
+        ka_node_put(tree, tree->root, field->name, text)->row = field->row;
+}
+
+/* A value that the kernel rounds is as it should be: a remark, not a difference for ever. */
+static char *
+settled(KaActual *actual, const Field *field, const KaTuned *tuned, char *running /* taken */)
+{
+    if (!field->node)
+        return running;
+    if (!running) {
+        g_ptr_array_add(actual->notes, g_strdup_printf("%s: nothing on the host is named %s",
+                                                       field->name, field->path));
+        return g_strdup(field->node->text);
+    }
+    if (tuned && tuned->value && tuned->got && g_str_equal(tuned->got, running)) {
+        g_ptr_array_add(actual->notes, g_strdup_printf("%s: the kernel makes %s of %s", field->name,
+                                                       running, field->node->text));
+        g_free(running);
+        return g_strdup(field->node->text);
+    }
+    return running;
+}
+
+static void
+put_field(KaActual *actual, const State *state, const Field *field)
+{
+    const KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
+    g_autofree char *running = settled(actual, field, tuned, running_value(state, field));
+    g_autofree char *defined = tuned && tuned->value ? from_kernel(field->row, tuned->value) : NULL;
+
+    put(actual->config, field, defined);
+    /* What was only recorded is given back by the record alone. */
+    put(actual->live, field, running ? running : defined);
+    if (tuned)
+        g_hash_table_insert(actual->record->owned, g_strdup(field->name), NULL);
+}
+
+static char *
+digest_of(const State *state)
+{
+    g_autoptr(GString) all = g_string_new(NULL);
+
+    for (guint i = 0; i < state->files->len; i++) {
+        const KaHostFile *file = g_ptr_array_index(state->files, i);
+        g_string_append_printf(all, "%s\n%s\n", file->path, file->text);
+    }
+    return ka_digest(all->str, NULL);
+}
+
+static KaActual *
+actual_of(const KaObject *object, const char *project, const State *state)
+{
+    KaActual *actual = ka_actual_new(object->name);
+
+    actual->record =
+        ka_record_new(state->tunings->project ? state->tunings->project : project, NULL);
+    actual->config = ka_tree_new();
+    actual->config->root = ka_node_new(actual->config, KA_NODE_MAP);
+    actual->live = ka_tree_new();
+    actual->live->root = ka_node_new(actual->live, KA_NODE_MAP);
+    actual->active = TRUE;
+    for (guint i = 0; i < state->fields->len; i++)
+        put_field(actual, state, g_ptr_array_index(state->fields, i));
+    actual->digest = digest_of(state);
+    return actual;
+}
+
+static gboolean
+observe(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error)
+{
+    const KaObject *object =
+        wanted->objects ? g_hash_table_lookup(wanted->objects, host->name) : NULL;
+    g_autoptr(GError) failure = NULL;
+    KaActual *actual = NULL;
+
+    (void)error;
+    if (!object)
+        return TRUE;
+    g_autoptr(State) state = read_state(host, object, &failure);
+    if (state && wanted->remove && !state->tunings->project)
+        return TRUE;
+    if (state) {
+        actual = actual_of(object, wanted->project, state);
+    } else {
+        actual = ka_actual_new(object->name);
+        actual->unknown = g_strdup(failure->message);
+    }
+    found(actual, data);
+    return TRUE;
+}
+
+/* --- before: what can't be --- */
+
+/* The names between the brackets' neighbours: "none [mq-deadline] kyber". */
+static gboolean
+offers(const char *text, const char *value)
+{
+    g_auto(GStrv) words = g_strsplit_set(text, " []\n", -1);
+
+    return !strchr(text, '[') || g_strv_contains((const char *const *)words, value);
+}
+
+static gboolean
+check_choice(const State *state, const Field *field, GError **error)
+{
+    for (guint i = 0; field->node && i < state->files->len; i++) {
+        const KaHostFile *file = g_ptr_array_index(state->files, i);
+        if (!matches(field, file->path) || offers(file->text, field->node->text))
+            continue;
+        g_auto(GStrv) parts = g_strsplit_set(file->text, "[]", -1);
+        g_autofree char *choice = g_strjoinv("", parts);
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID, "%s: %s has no '%s', but: %s",
+                    field->name, file->path, field->node->text, g_strstrip(choice));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static uint64_t
+pages_kib(const Field *field)
+{
+    const char *size = strstr(field->path, "hugepages-");
+
+    return field->node && size && strstr(field->path, "/nr_hugepages")
+               ? g_ascii_strtoull(size + strlen("hugepages-"), NULL, 10) *
+                     g_ascii_strtoull(field->node->text, NULL, 10)
+               : 0;
+}
+
+/* The kernel takes any number and what it finds. */
+static gboolean
+check_pages(const KaHost *host, const State *state, GError **error)
+{
+    const char *text = ka_node_text(host->object->node, "reserve-memory");
+    uint64_t reserve_kib = text ? g_ascii_strtoull(text, NULL, 10) : 0, wanted_kib = 0;
+
+    for (guint i = 0; i < state->fields->len; i++)
+        wanted_kib += pages_kib(g_ptr_array_index(state->fields, i));
+    if (!wanted_kib || !host->memory_kib || wanted_kib + reserve_kib <= host->memory_kib)
+        return TRUE;
+    g_autofree char *wanted = g_format_size_full(wanted_kib * 1024, G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *reserve = g_format_size_full(reserve_kib * 1024, G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *has = g_format_size_full(host->memory_kib * 1024, G_FORMAT_SIZE_IEC_UNITS);
+    g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID,
+                "its huge pages take %s, and %s are reserved for the host, which has %s", wanted,
+                reserve, has);
+    return FALSE;
+}
+
+/* A reader wants to know what runs, not that no file says so yet. */
+static void
+show_running(KaAction *action)
+{
+    for (guint i = 0; i < action->changes->len; i++) {
+        KaChange *change = g_ptr_array_index(action->changes, i);
+        const KaNode *live = ka_node_find(action->actual->live->root, change->path);
+        if (!change->from && change->to && live &&
+            !ka_codec_equal(change->row->codec, live->text, change->to->text))
+            change->from = live;
+    }
+}
+
+static gboolean
+assess(KaHost *host, KaAction *action, GError **error)
+{
+    if (!action->object || action->verb != KA_CHANGE)
+        return TRUE;
+    show_running(action);
+    g_autoptr(State) state = read_state(host, action->object, error);
+    if (!state)
+        return FALSE;
+    for (guint i = 0; i < state->fields->len; i++) {
+        if (!check_choice(state, g_ptr_array_index(state->fields, i), error))
+            return FALSE;
+    }
+    return check_pages(host, state, error);
+}
+
+/* --- doing --- */
+
+/* A change names a field, or what stands above several. */
+static gboolean
+concerns(const KaChange *change, const Field *field)
+{
+    gsize length = strlen(change->path);
+
+    return strncmp(field->name, change->path, length) == 0 &&
+           (field->name[length] == '\0' || field->name[length] == '.');
+}
+
+/* One field's write to the kernel; NULL: there is nothing to write. */
+static KaHostWrite *
+write_for(const State *state, const Field *field, const KaTuned *tuned, gboolean gives_back)
+{
+    g_autofree char *running = gives_back ? NULL : running_value(state, field);
+    g_autofree char *text = gives_back ? g_strdup(tuned ? tuned->was : NULL)
+                            : running  ? to_kernel(field->row, field->node->text)
+                                       : NULL;
+
+    /* Options of modules are read-only while they are loaded. */
+    return text && field->row->way == KA_LIVE ? ka_host_write_new(KA_WRITE_VALUE, field->path, text)
+                                              : NULL;
+}
+
+static void
+record(State *state, const Field *field)
+{
+    const KaTuned *before = g_hash_table_lookup(state->tunings->by_field, field->name);
+    g_autofree char *running = running_value(state, field);
+    KaTuned *tuned = g_new0(KaTuned, 1);
+
+    tuned->field = g_strdup(field->name);
+    tuned->path = g_strdup(field->path);
+    tuned->value = to_kernel(field->row, field->node->text);
+    if (before) {
+        tuned->was = g_strdup(before->was);
+        tuned->older = g_strdup(before->value);
+    } else if (running && !strstr(running, ", ")) {
+        tuned->was = to_kernel(field->row, running);
+    }
+    g_hash_table_replace(state->tunings->by_field, tuned->field, tuned);
+}
+
+/* What the kernel made of it. */
+static void
+note_got(State *state, const State *after)
+{
+    for (guint i = 0; i < after->fields->len; i++) {
+        const Field *field = g_ptr_array_index(after->fields, i);
+        KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
+        g_autofree char *got = running_value(after, field);
+        if (!tuned || !field->node || !got || field->row->way != KA_LIVE)
+            continue;
+        g_free(tuned->got);
+        tuned->got = ka_codec_equal(field->row->codec, got, field->node->text)
+                         ? NULL
+                         : g_steal_pointer(&got);
+    }
+}
+
+/* Huge pages that weren't found are no rounding. */
+static void
+check_shortfall(const State *state, const KaAction *action, GString *failures)
+{
+    for (guint i = 0; i < state->fields->len; i++) {
+        const Field *field = g_ptr_array_index(state->fields, i);
+        KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
+        if (!tuned || !tuned->got || !pages_kib(field))
+            continue;
+        g_string_append_printf(failures, "%s%s: only %s of %s pages were found in %s's memory",
+                               failures->len ? "; " : "", field->name, tuned->got,
+                               field->node->text, action->host->name);
+        g_clear_pointer(&tuned->got, g_free);
+    }
+}
+
+static void
+append_failure(GString *failures, const Field *field, const char *failure)
+{
+    g_autofree char *place =
+        field->node && field->node->source ? ka_mark_format(ka_node_mark(field->node)) : NULL;
+
+    g_string_append_printf(failures, "%s%s%s%s: %s", failures->len ? "; " : "", place ? place : "",
+                           place ? ": " : "", field->name, failure);
+}
+
+static void
+set_field(State *state, const Field *field, GPtrArray *writes, GPtrArray *fields)
+{
+    const KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
+    KaHostWrite *write = write_for(state, field, tuned, field->node == NULL);
+
+    if (field->node)
+        record(state, field);
+    else
+        g_hash_table_remove(state->tunings->by_field, field->name);
+    if (write) {
+        g_ptr_array_add(writes, write);
+        g_ptr_array_add(fields, ka_borrow(field));
+    }
+}
+
+/* What was there before goes on being remembered. */
+static void
+forget_failed(State *state, const Field *field)
+{
+    KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
+
+    if (tuned && tuned->older) {
+        g_free(tuned->value);
+        tuned->value = g_steal_pointer(&tuned->older);
+    } else {
+        g_hash_table_remove(state->tunings->by_field, field->name);
+    }
+}
+
+/* The kernel first, field by field; what it refused is not made to last. */
+static gboolean
+set_running(
+    State *state, KaAction *action, const KaProgress *progress, GString *failures, GError **error)
+{
+    g_autoptr(GPtrArray) writes =
+        g_ptr_array_new_with_free_func((GDestroyNotify)ka_host_write_free);
+    g_autoptr(GPtrArray) fields = g_ptr_array_new();
+
+    for (guint i = 0; i < action->changes->len; i++) {
+        for (guint j = 0; j < state->fields->len; j++) {
+            const Field *field = g_ptr_array_index(state->fields, j);
+            if (concerns(g_ptr_array_index(action->changes, i), field))
+                set_field(state, field, writes, fields);
+        }
+    }
+    if (writes->len && !ka_host_write(action->host, writes, progress->cancel, error))
+        return FALSE;
+    for (guint i = 0; i < writes->len; i++) {
+        const KaHostWrite *write = g_ptr_array_index(writes, i);
+        const Field *field = g_ptr_array_index(fields, i);
+        if (!write->failure)
+            continue;
+        append_failure(failures, field, write->failure);
+        forget_failed(state, field);
+    }
+    return TRUE;
+}
+
+static gboolean
+make_last(State *state, KaAction *action, const KaProgress *progress, GError **error)
+{
+    g_autoptr(GPtrArray) writes = NULL;
+
+    g_free(state->tunings->project);
+    state->tunings->project = g_strdup(action->project);
+    writes = ka_tunings_write(state->tunings);
+    if (!ka_host_write(action->host, writes, progress->cancel, error))
+        return FALSE;
+    for (guint i = 0; i < writes->len; i++) {
+        const KaHostWrite *write = g_ptr_array_index(writes, i);
+        if (!write->failure)
+            continue;
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID, "it isn't kept over a reboot: %s",
+                    write->failure);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static gboolean
+change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
+{
+    g_autoptr(State) state = read_state(host, action->object, error);
+    g_autofree char *digest = state ? digest_of(state) : NULL;
+    g_autoptr(GString) failures = g_string_new(NULL);
+
+    if (!state)
+        return FALSE;
+    if (g_strcmp0(digest, action->actual->digest) != 0) {
+        g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_CHANGED,
+                    "tuning of host '%s' changed since the plan", host->name);
+        return FALSE;
+    }
+    if (!set_running(state, action, progress, failures, error))
+        return FALSE;
+    g_autoptr(State) after = read_state(host, action->object, error);
+    if (!after)
+        return FALSE;
+    note_got(state, after);
+    check_shortfall(state, action, failures);
+    if (!make_last(state, action, progress, error))
+        return FALSE;
+    if (!failures->len)
+        return TRUE;
+    g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID, "%s", failures->str);
+    return FALSE;
+}
+
+/* What its fields were before; then its files go. */
+static gboolean
+give_back(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
+{
+    g_autoptr(State) state = read_state(host, action->object, error);
+    g_autoptr(GPtrArray) writes =
+        g_ptr_array_new_with_free_func((GDestroyNotify)ka_host_write_free);
+
+    if (!state)
+        return FALSE;
+    for (guint i = 0; i < state->fields->len; i++) {
+        const Field *field = g_ptr_array_index(state->fields, i);
+        const KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
+        KaHostWrite *write = tuned ? write_for(state, field, tuned, TRUE) : NULL;
+        if (write)
+            g_ptr_array_add(writes, write);
+    }
+    if (writes->len && !ka_host_write(host, writes, progress->cancel, error))
+        return FALSE;
+    g_hash_table_remove_all(state->tunings->by_field);
+    return make_last(state, action, progress, error);
+}
+
+const KaDriver ka_tuning_driver = {
+    .kind = "tuning",
+    .observe = observe,
+    .assess = assess,
+    .change = change,
+    .remove = give_back,
+};
