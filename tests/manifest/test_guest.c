@@ -9,11 +9,8 @@ mac_of_a_nic_is_always_the_same(void **state)
     g_autofree char *mac = ka_guest_mac("shop", "web", "lan");
     g_autofree char *other = ka_guest_mac("shop", "web", "wan");
 
-    /* printf shop/web/lan | sha256sum */
-    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "shop/web/lan", -1);
-    g_autofree char *expected = g_strdup_printf("52:%.2s:%.2s:%.2s:%.2s:%.2s", hash, hash + 2,
-                                                hash + 4, hash + 6, hash + 8);
-    assert_string_equal(mac, expected);
+    /* Another would change the addresses of all guests that are there. Computed apart from this. */
+    assert_string_equal(mac, "52:d7:50:b0:7b:57");
     assert_string_not_equal(mac, other);
 }
 
