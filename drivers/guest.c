@@ -464,7 +464,8 @@ create(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
         g_prefix_error(error, "the guest is defined, but not started; apply again to start it: ");
         return FALSE;
     }
-    return ka_guest_started(host, domain, error);
+    return ka_guest_started(host, domain, error) &&
+           (!g_str_equal(state, "running") || ka_guest_wait(domain, action, progress, error));
 }
 
 static gboolean

@@ -116,6 +116,15 @@ gboolean ka_guest_never_ran(virDomainPtr domain);
 /* Cuts it off: for removal alone. */
 gboolean ka_guest_destroy(virDomainPtr domain, GError **error);
 
+/* --- guest_wait.c --- */
+
+/* Until the guest, which was started, is as far as the action's object says with `wait`; at once
+ * where that says nothing. The error says what was last seen. */
+gboolean ka_guest_wait(virDomainPtr domain,
+                       const KaAction *action,
+                       const KaProgress *progress,
+                       GError **error);
+
 /* --- guest_change.c --- */
 
 gboolean ka_guest_assess(KaHost *host, KaAction *action, GError **error);

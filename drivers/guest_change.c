@@ -399,6 +399,16 @@ set_outside(KaAction *action, Work *work, const KaProgress *progress, GError **e
            ka_guest_set_state(work->domain, state->to->text, action, progress, error);
 }
 
+/* Has this change brought it up? */
+static gboolean
+has_started(const KaAction *action)
+{
+    const KaChange *state = find_change(action, "state");
+    const char *to = state && wants(state) ? state->to->text : NULL;
+
+    return to ? g_str_equal(to, "running") && !action->actual->active : action->restart;
+}
+
 gboolean
 ka_guest_change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
@@ -413,5 +423,6 @@ ka_guest_change(KaHost *host, KaAction *action, const KaProgress *progress, GErr
     if (active && !action->restart && !change_live(action, &work, progress, error))
         return FALSE;
     return define(host, action, &work, error) && set_outside(action, &work, progress, error) &&
-           ka_seed_sweep(host, action, FALSE, error);
+           ka_seed_sweep(host, action, FALSE, error) &&
+           (!has_started(action) || ka_guest_wait(work.domain, action, progress, error));
 }

@@ -281,6 +281,17 @@ check_boot(const Completion *completion)
 }
 
 static void
+check_wait(const Completion *completion)
+{
+    const char *waits = ka_node_text(completion->guest->node, "wait.for");
+    const KaNode *agent = ka_node_get(completion->guest->node, "agent");
+
+    if (waits && (g_str_equal(waits, "agent") || g_str_equal(waits, "cloud-init")) && agent &&
+        g_strcmp0(agent->text, "yes") != 0)
+        error_at(completion, agent, "agent: expected true, since 'wait: %s' asks the agent", waits);
+}
+
+static void
 complete_platform(const Completion *completion)
 {
     const KaNode *node = completion->guest->node;
@@ -330,4 +341,5 @@ ka_guest_complete(KaManifest *manifest, KaObject *guest, KaDiagnostics *diagnost
     complete_maximum(&completion, "memory", 0);
     complete_platform(&completion);
     check_boot(&completion);
+    check_wait(&completion);
 }

@@ -159,6 +159,7 @@ static const KaCodec channel_port = {.name = "channel-port",
 static const KaCodec limit = {
     .name = "limit", .expected = "a whole number", .json_type = "integer", .pattern = "^[0-9]+$"};
 
+KA_ENUM(wait_for, "agent", "ip", "ssh", "cloud-init");
 KA_ENUM(seed_bus, "scsi", "sata", "ide", "usb");
 static const KaCodec seed_target = {.name = "cdrom-target",
                                     .expected = "a target of a cdrom such as sdf or hdc",
@@ -191,6 +192,18 @@ static const KaField fields[] = {
          "@ka-state",
          KA_LIVE,
          "running, paused or off; unsaid: a new guest is started, an old one left as it is"),
+    BRANCH("wait",
+           NULL,
+           "for",
+           KA_NONE,
+           "until when an apply that starts it waits; a bare word is what for"),
+    LEAF("wait.for",
+         wait_for,
+         NULL,
+         KA_NONE,
+         "agent: it answers; ip: an address is known; ssh: its server answers kvmapply; "
+         "cloud-init: that is done, as the agent tells"),
+    LEAF("wait.timeout", ka_seconds, NULL, KA_NONE, "how long at most; default: 5min"),
     FRESH("autostart",
           ka_yes_no,
           "@ka-autostart",
