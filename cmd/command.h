@@ -40,6 +40,7 @@ extern const KaCommand ka_command_export;
 extern const KaCommand ka_command_schema;
 extern const KaCommand ka_command_explain;
 extern const KaCommand ka_command_image;
+extern const KaCommand ka_command_host;
 extern const KaCommand ka_command_version;
 
 /* Every command, in the order in which help lists them; NULL-terminated. */
