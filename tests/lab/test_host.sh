@@ -36,7 +36,7 @@ guests:
 YAML
 ka 0 apply --yes m.yaml
 ka 0 host show
-says "cpus" "2 of" "memory" "96.0 MiB promised" "pool fast" "3.0 GiB promised"
+says "cpus" "2 of" "memory" "MiB promised" "pool fast" "GiB promised"
 ka 0 host show --json
 is 3221225472 json "[c['promised'] for c in d['hosts'][0]['capacity'] if c['name'] == 'pool fast'][0]"
 is "$(v nodeinfo | sed -n 's/^CPU(s): *//p')" json "d['hosts'][0]['capacity'][0]['present']"
