@@ -25,6 +25,8 @@ v change-media web sda --eject --live >/dev/null
 ka 2 plan --detailed-exitcode m.yaml
 v setmem web 160M --live
 soon 10 sh -c "virsh -q -c '$uri' dommemstat web | grep -x 'actual 163840'"
+# libvirt itself learns of it by an event that comes later
+soon 10 sh -c "virsh -q -c '$uri' dumpxml web | grep \"<currentMemory unit='KiB'>163840<\""
 ka 0 apply --yes m.yaml
 has one.iso v domblklist web
 soon 20 sh -c "virsh -q -c '$uri' dommemstat web | grep -x 'actual 196608'"
