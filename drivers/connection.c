@@ -371,17 +371,3 @@ ka_link_parallel(GPtrArray *items,
     g_propagate_error(error, crew.error);
     return FALSE;
 }
-
-char *
-ka_digest(const char *text, ...)
-{
-    g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_MD5);
-    va_list arguments;
-
-    va_start(arguments, text);
-    for (const char *part = text; part; part = va_arg(arguments, const char *))
-        /* With its NUL: "ab", "c" is not "a", "bc". */
-        g_checksum_update(checksum, (const guchar *)part, (gssize)strlen(part) + 1);
-    va_end(arguments);
-    return g_strdup(g_checksum_get_string(checksum));
-}

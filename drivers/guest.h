@@ -39,6 +39,11 @@ ka_guest_form_is_export(const KaGuestForm *form)
     return !form->disks;
 }
 
+/* --- guest_observe.c --- */
+
+gboolean ka_guest_observe(
+    KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GError **error);
+
 /* --- guest_normal.c --- */
 
 /* What libvirt shows to what the rows speak of: derived and default content is dropped, names that

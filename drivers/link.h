@@ -135,7 +135,3 @@ void ka_volume_free(KaVolume *volume);
 KaVolume *ka_volume_copy(const KaVolume *volume);
 void ka_use_free(KaUse *use);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaVolume, ka_volume_free)
-
-/* A digest (hex) of texts, NULL-terminated list: to see a change, not to withstand a forger, and so
- * a cheap one. Caller frees. */
-char *ka_digest(const char *text, ...) G_GNUC_NULL_TERMINATED;

@@ -21,9 +21,33 @@ ka_actual_free(KaActual *actual)
     ka_tree_free(actual->live);
     g_free(actual->base);
     g_free(actual->digest);
+    g_free(actual->text);
     g_free(actual->unknown);
     g_ptr_array_unref(actual->notes);
     g_free(actual);
+}
+
+char *
+ka_digest(const char *text, ...)
+{
+    g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_MD5);
+    va_list arguments;
+
+    va_start(arguments, text);
+    for (const char *part = text; part; part = va_arg(arguments, const char *))
+        /* With its NUL: "ab", "c" is not "a", "bc". */
+        g_checksum_update(checksum, (const guchar *)part, (gssize)strlen(part) + 1);
+    va_end(arguments);
+    return g_strdup(g_checksum_get_string(checksum));
+}
+
+void
+ka_actual_keep(KaActual *actual)
+{
+    if (!actual->text)
+        return;
+    actual->digest = ka_digest(actual->text, NULL);
+    g_clear_pointer(&actual->text, g_free);
 }
 
 void

@@ -11,6 +11,7 @@ typedef struct {
     KaTree *live;       /* the same as it runs; NULL: it doesn't run or can't differ */
     char *base;         /* the object of its kind that can go only after it; NULL: none */
     char *digest;       /* of what it was read from: "changed since the plan" */
+    char *text;         /* what the digest is of, where a driver leaves it to ka_actual_keep */
     gboolean active;    /* runs, or is started */
     gboolean transient; /* has no definition: can't be staged */
     char *unknown;      /* why it can't be told whether or how it exists; NULL: it is known */
@@ -20,6 +21,11 @@ typedef struct {
 KaActual *ka_actual_new(const char *name);
 void ka_actual_free(KaActual *actual);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaActual, ka_actual_free)
+/* Makes the digest of the text: most objects are as declared, and theirs is never asked for. */
+void ka_actual_keep(KaActual *actual);
+/* A digest (hex) of texts, NULL-terminated list: to see a change, not to withstand a forger, and so
+ * a cheap one. Caller frees. */
+char *ka_digest(const char *text, ...) G_GNUC_NULL_TERMINATED;
 
 /* What differs in one field, or a whole item of a map that comes or goes. */
 typedef struct {

@@ -169,6 +169,7 @@ use_restart(KaAction *action)
 static void
 keep(Observation *observation, KaAction *action)
 {
+    ka_actual_keep(action->actual);
     g_mutex_lock(&observation->plan->lock);
     g_ptr_array_add(observation->host->actions, action);
     g_mutex_unlock(&observation->plan->lock);

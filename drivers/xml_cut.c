@@ -1,0 +1,68 @@
+#include "drivers/xml_cut.h"
+
+#include <string.h>
+
+#define DEPTH 2 /* of the root's grandchildren */
+
+static const char *
+behind(const char *text, const char *mark)
+{
+    const char *found = strstr(text, mark);
+
+    return found ? found + strlen(mark) : text + strlen(text);
+}
+
+/* Behind the tag; a '>' may stand in a quoted value. */
+static const char *
+behind_tag(const char *at)
+{
+    for (; *at && *at != '>'; at++) {
+        const char *close = *at == '"' || *at == '\'' ? strchr(at + 1, *at) : NULL;
+        at = close ? close : at;
+    }
+    return *at ? at + 1 : at;
+}
+
+/* Behind the tag, comment, section or instruction that begins here. */
+static const char *
+behind_markup(const char *at)
+{
+    if (g_str_has_prefix(at, "<!--"))
+        return behind(at + strlen("<!--"), "-->");
+    if (g_str_has_prefix(at, "<![CDATA["))
+        return behind(at, "]]>");
+    return at[1] == '?' ? behind(at, "?>") : behind_tag(at);
+}
+
+static gboolean
+is_named(const char *at, const char *name)
+{
+    gsize length = strlen(name);
+
+    return strncmp(at, name, length) == 0 && strchr("/> \t\r\n", at[length]);
+}
+
+char *
+ka_xml_cut(const char *text, const char *name)
+{
+    GString *kept = g_string_sized_new(strlen(text));
+    const char *from = text; /* of what is kept next */
+    int depth = 0;
+
+    for (const char *at = strchr(text, '<'), *end; at; at = strchr(end, '<')) {
+        end = behind_markup(at);
+        if (at[1] == '!' || at[1] == '?')
+            continue;
+        gboolean closes = at[1] == '/', is_empty = !closes && end[-2] == '/';
+        depth -= closes;
+        if (depth == DEPTH && is_named(at + 1 + closes, name)) {
+            if (!closes)
+                g_string_append_len(kept, from, at - from);
+            if (closes || is_empty)
+                from = end;
+        }
+        depth += !closes && !is_empty;
+    }
+    g_string_append(kept, from);
+    return g_string_free(kept, FALSE);
+}
