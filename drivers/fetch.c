@@ -6,9 +6,8 @@
 #include <sys/stat.h>
 
 #define N_TRIES 4
-#define FIRST_WAIT_SECONDS 1
+#define FIRST_WAIT_MS 1000
 #define MAX_WAIT_SECONDS 60
-#define RECONNECT_MS 200
 #define CHECKSUMS_LIMIT_BYTES (4 << 20)
 #define GROUP "fetched"
 
@@ -324,6 +323,12 @@ is_of_mirror(const GError *failure)
            g_error_matches(failure, KA_HOST_ERROR, KA_HOST_ERROR_DENIED);
 }
 
+static guint
+first_wait_ms(const Fetch *fetch)
+{
+    return fetch->request->first_wait_ms ? fetch->request->first_wait_ms : FIRST_WAIT_MS;
+}
+
 /* As long as each attempt brings something new, there is no reason to go elsewhere. */
 static KaFetched *
 fetch_while_growing(Fetch *fetch, const char *url, GError **error)
@@ -339,7 +344,7 @@ fetch_while_growing(Fetch *fetch, const char *url, GError **error)
             return NULL;
         }
         fetch->most_bytes = fetch->partial->size_bytes;
-        if (!ka_wait_ms(fetch->progress, RECONNECT_MS, "the download", error))
+        if (!ka_wait_ms(fetch->progress, first_wait_ms(fetch) / 5, "the download", error))
             return NULL;
     }
 }
@@ -347,13 +352,13 @@ fetch_while_growing(Fetch *fetch, const char *url, GError **error)
 static gboolean
 back_off(Fetch *fetch, guint try, const char *why, GError **error)
 {
-    guint seconds = MAX((guint)FIRST_WAIT_SECONDS << try,
-                        MIN(fetch->retry_after_seconds, (guint)MAX_WAIT_SECONDS));
-    g_autofree char *what = g_strdup_printf("tries again in %u s (%s)", seconds, why);
+    guint wanted_ms = MIN(fetch->retry_after_seconds, (guint)MAX_WAIT_SECONDS) * 1000;
+    guint ms = MAX(first_wait_ms(fetch) << try, wanted_ms);
+    g_autofree char *what = g_strdup_printf("tries again in %.0f s (%s)", ms / 1000.0, why);
 
     fetch->retry_after_seconds = 0;
     ka_progress_step(fetch->progress, fetch->action, what, 0, 0, "");
-    return ka_wait_ms(fetch->progress, seconds * 1000, "the download", error);
+    return ka_wait_ms(fetch->progress, ms, "the download", error);
 }
 
 /* One round over the mirrors that aren't hopeless; NULL with an error only where all is over. */
@@ -528,7 +533,8 @@ list_request(const KaFetchRequest *request, const char *const *urls)
 {
     return (KaFetchRequest){.urls = urls,
                             .limit_bytes = CHECKSUMS_LIMIT_BYTES,
-                            .patience_seconds = request->patience_seconds};
+                            .patience_seconds = request->patience_seconds,
+                            .first_wait_ms = request->first_wait_ms};
 }
 
 KaFetched *

@@ -12,6 +12,7 @@ typedef struct {
                                     file name, where neither digest is said; NULL: none */
     guint64 limit_bytes;         /* more is an error; 0: KA_FETCH_LIMIT_BYTES */
     guint patience_seconds;      /* without an answer or data; 0: 30 */
+    guint first_wait_ms;         /* before the second try, then doubled; 0: 1000 */
 } KaFetchRequest;
 
 typedef struct {

@@ -102,8 +102,10 @@ write_from(const KaPartial *partial, GError **error)
         g_key_file_set_string(from, GROUP, "last-modified", partial->validator.modified);
     g_key_file_set_uint64(from, GROUP, "total", partial->total_bytes);
     g_autofree char *text = g_key_file_to_data(from, NULL, NULL);
-    return g_file_set_contents_full(partial->from_path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT,
-                                    0600, error);
+    /* In place: the partial is empty until this is written, and a temporary file would outlive us.
+     */
+    return g_file_set_contents_full(partial->from_path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600,
+                                    error);
 }
 
 gboolean
