@@ -113,6 +113,10 @@ depends_on_host(const virError *failure)
     static const char *const signs[] = {
         "nknown",           "unexpected feature",          "not supported",
         "does not support", "could not find capabilities", "firmware"};
+    /* As libvirt 11 says that it doesn't know a model. */
+    if (failure->code == VIR_ERR_XML_ERROR)
+        return failure->message && (strstr(failure->message, "value for attribute 'type'") ||
+                                    strstr(failure->message, "value for attribute 'model'"));
     if (failure->code != VIR_ERR_CONFIG_UNSUPPORTED && failure->code != VIR_ERR_NO_SUPPORT &&
         failure->code != VIR_ERR_INVALID_ARG && failure->code != VIR_ERR_OPERATION_UNSUPPORTED)
         return FALSE;
