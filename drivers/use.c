@@ -38,6 +38,7 @@ ka_users_free(gpointer data)
 /* One reading, by several threads. */
 typedef struct {
     KaHost *host;
+    gboolean local;
     GMutex lock;
     GHashTable *by_path;
 } Reading;
@@ -49,17 +50,35 @@ typedef struct {
     gboolean running;
 } Guest;
 
-static char *
-clean_path(const char *path)
+/* Is this machine's file tree the host's? By its URI: no server is named. */
+static gboolean
+is_local(virConnectPtr conn)
 {
-    return *path == '/' ? g_canonicalize_filename(path, "/") : g_strdup(path);
+    g_autofree char *uri = virConnectGetURI(conn);
+    const char *rest = uri ? strstr(uri, "://") : NULL;
+
+    return rest && rest[3] == '/';
+}
+
+/* One name for what has several. Equal paths stay equal whatever is found here; links of other
+ * hosts can't be followed. */
+static char *
+clean_path(const char *path, gboolean local)
+{
+    char *resolved = local && *path == '/' ? realpath(path, NULL) : NULL;
+    char *clean = resolved       ? g_strdup(resolved)
+                  : *path == '/' ? g_canonicalize_filename(path, "/")
+                                 : g_strdup(path);
+
+    free(resolved);
+    return clean;
 }
 
 static void
 add_user(Reading *reading, const char *path, KaUser *user)
 {
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&reading->lock);
-    g_autofree char *clean = clean_path(path);
+    g_autofree char *clean = clean_path(path, reading->local);
     GPtrArray *list = g_hash_table_lookup(reading->by_path, clean);
 
     if (list == NULL) {
@@ -255,8 +274,8 @@ read_volumes(Reading *reading, virConnectPtr conn, GError **error)
 static gboolean
 read_all(KaHost *host, Users *users, GError **error)
 {
-    Reading reading = {.host = host};
     virConnectPtr conn = ka_link(host)->conn;
+    Reading reading = {.host = host, .local = is_local(conn)};
     gint64 begun = g_get_monotonic_time();
     gboolean done = FALSE;
 
@@ -326,7 +345,7 @@ ka_users_of(KaHost *host, const char *path, GError **error)
 {
     Users *users = users_of_link(ka_link(host));
     g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&users->lock);
-    g_autofree char *clean = clean_path(path);
+    g_autofree char *clean = clean_path(path, is_local(ka_link(host)->conn));
     gboolean recent = users->by_path && g_get_monotonic_time() - users->read_at < FRESH_US;
 
     /* What was read a moment ago may spare a reading, but must not refuse: this very run may just

@@ -85,6 +85,13 @@ ka 1 delete --yes --allow delete,adopt=disk/cut --target disk/cut m.yaml more.ya
 says "others"
 cmp pool/cut image.raw
 v undefine others
+ln -s pool link
+sed -i "s|$work/pool/cut|$work/link/cut|" other.xml
+v define other.xml
+ka 1 delete --yes --allow delete,adopt=disk/cut --target disk/cut m.yaml more.yaml cut.yaml
+says "others"
+cmp pool/cut image.raw
+v undefine others
 # A volume that no guest of the project has is nobody's: its removal wants the word adopt, too.
 ka 3 delete --yes --allow delete --target disk/cut m.yaml more.yaml cut.yaml
 says adopt=disk/cut
