@@ -8,7 +8,7 @@ kind=${1:-run}
 debian="cmake gcc make pkg-config libglib2.0-dev libyaml-dev libxml2-dev libjson-glib-dev libvirt-dev
 libcurl4-openssl-dev libgnutls28-dev liblzma-dev zlib1g-dev libzstd-dev libbz2-dev libisofs-dev ca-certificates
 libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base iptables
-iproute2 kmod libguestfs-dev libguestfs0"
+iproute2 kmod libguestfs-dev"
 # Parts of libvirt-daemon that are packages of their own in some releases.
 debian_parts="libvirt-daemon-driver-qemu libvirt-daemon-driver-network libvirt-daemon-driver-nwfilter
 libvirt-daemon-driver-storage libvirt-daemon-driver-secret libvirt-daemon-driver-nodedev"
