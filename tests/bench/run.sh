@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh: prints a line for each budget that concerns loading, planning and creating:
+# run.sh: prints a line for each budget that concerns loading, planning, creating and fetching:
 #     NAME: RATIO (BUDGET) pass|MISSED   OURS / THEIRS
 # both sides in this run. Builds optimised in build-bench; needs root for its private libvirtd.
 # KA_BENCH_LARGE=1 also plans 10,000 guests of a real host (some minutes).
@@ -19,6 +19,9 @@ status=0
 binary=$PWD/build-bench/cmd/kvmapply
 $bin/bench_load || status=1
 $bin/bench_growth || status=1
+memory=/dev/shm
+[ -w $memory ] || memory=$KA_LAB_ROOT
+$bin/bench_fetch "$memory" || status=1
 sh tests/lab/lab.sh start bench
 uri=$(sh tests/lab/lab.sh uri bench)
 $bin/bench_host "$binary" "$uri" 1000 || status=1
