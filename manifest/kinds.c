@@ -2,14 +2,6 @@
 
 #include <string.h>
 
-/* Each in its table's file. A new kind is such a file and a line here and below. */
-extern const KaKind ka_kind_host;
-extern const KaKind ka_kind_tuning;
-extern const KaKind ka_kind_network;
-extern const KaKind ka_kind_pool;
-extern const KaKind ka_kind_disk;
-extern const KaKind ka_kind_guest;
-
 const KaKind *const ka_kinds[] = {
     &ka_kind_host, &ka_kind_tuning, &ka_kind_network, &ka_kind_pool, &ka_kind_disk, &ka_kind_guest,
 };

@@ -37,6 +37,9 @@ typedef struct {
     void (*complete)(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics);
 } KaKind;
 
+/* Each in its table's file. A new kind is such a file, a line here and one in kinds.c. */
+extern const KaKind ka_kind_host, ka_kind_tuning, ka_kind_network, ka_kind_pool, ka_kind_disk,
+    ka_kind_guest;
 /* In the order in which they are created: host, network, pool, disk, guest. */
 extern const KaKind *const ka_kinds[];
 extern const gsize ka_n_kinds;
@@ -53,6 +56,7 @@ struct KaObject {
     GPtrArray *hosts;      /* shared; borrowed KaObject of kind host, where it is to be; may be empty */
     GPtrArray *needs;      /* shared; borrowed KaObject that it names, each once */
     gboolean has_own_host; /* it says itself where it is to be */
+    gboolean is_used;      /* a disk: a guest names it */
     gboolean protect;
     KaWords allow;
     gboolean broken;       /* its check found errors: nothing that follows from its values is looked at */

@@ -292,11 +292,10 @@ complete(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics)
     check_fillings(object, diagnostics);
     check_pairs(object, diagnostics);
     put_fresh(manifest, object, "pool", "default");
-    pool = ka_manifest_find(manifest, ka_kind_find("pool"), ka_node_text(object->node, "pool"));
+    pool = ka_manifest_find(manifest, &ka_kind_pool, ka_node_text(object->node, "pool"));
     type = pool ? ka_node_text(pool->node, "type") : NULL;
     if (type)
         put_fresh(manifest, object, "format", keeps_files(type) ? "qcow2" : "raw");
 }
 
-extern const KaKind ka_kind_disk;
 const KaKind ka_kind_disk = {.table = &table, .complete = complete};

@@ -993,5 +993,4 @@ static const KaTable table = {
     .n_fields = G_N_ELEMENTS(fields),
 };
 
-extern const KaKind ka_kind_guest;
 const KaKind ka_kind_guest = {.table = &table, .complete = ka_guest_complete};

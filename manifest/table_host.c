@@ -33,5 +33,4 @@ static const KaTable table = {
     .n_fields = G_N_ELEMENTS(fields),
 };
 
-extern const KaKind ka_kind_host;
 const KaKind ka_kind_host = {.table = &table};

@@ -448,7 +448,7 @@ static void G_GNUC_PRINTF(4, 5) report(
 static char *
 guest_mac(const Completion *completion, const char *name)
 {
-    const KaObject *guest = ka_manifest_find(completion->manifest, ka_kind_find("guest"), name);
+    const KaObject *guest = ka_manifest_find(completion->manifest, &ka_kind_guest, name);
     const KaNode *nics = guest && !guest->broken ? ka_node_get(guest->node, "nics") : NULL;
     const KaNode *found = NULL;
 
@@ -696,5 +696,4 @@ static const KaTable table = {
     .n_fields = G_N_ELEMENTS(fields),
 };
 
-extern const KaKind ka_kind_network;
 const KaKind ka_kind_network = {.table = &table, .complete = complete};

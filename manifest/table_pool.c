@@ -357,5 +357,4 @@ complete(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics)
     }
 }
 
-extern const KaKind ka_kind_pool;
 const KaKind ka_kind_pool = {.table = &table, .complete = complete};

@@ -163,5 +163,4 @@ complete(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics)
     ka_node_append(manifest->tree, object->node, "host", host);
 }
 
-extern const KaKind ka_kind_tuning;
 const KaKind ka_kind_tuning = {.table = &table, .complete = complete};
