@@ -18,20 +18,22 @@ is_map(const KaNode *node)
     return node && node->type == KA_NODE_MAP;
 }
 
-/* Adds what a new guest gets below node, unless the manifest speaks of it. key and text live as
- * long as the tree. Returns what stands at the key. */
+/* What stands at the key; where the manifest doesn't speak of it, what a new guest gets there. key
+ * and text live as long as the tree. */
 static KaNode *
 add_fresh(const Completion *completion,
           KaNode *node,
           const KaRows *rows,
           const char *key,
-          KaNodeType type)
+          KaNodeType type,
+          const char *text)
 {
     KaNode *child = ka_node_get(node, key);
 
     if (child)
         return child;
     child = ka_node_new(completion->manifest->tree, type);
+    child->text = text;
     child->row = ka_rows_child(rows, key)->row;
     child->fresh = TRUE;
     return ka_node_link(node, key, child);
@@ -45,8 +47,7 @@ add_value(const Completion *completion,
           const char *key,
           const char *text)
 {
-    if (!ka_node_get(node, key))
-        add_fresh(completion, node, rows, key, text ? KA_NODE_SCALAR : KA_NODE_NULL)->text = text;
+    add_fresh(completion, node, rows, key, text ? KA_NODE_SCALAR : KA_NODE_NULL, text);
 }
 
 /* The same below a branch of the guest, or below its item. */
@@ -59,10 +60,10 @@ add_below(const Completion *completion,
 {
     const KaRows *rows = ka_rows_child(completion->rows, branch);
     KaNode *node =
-        add_fresh(completion, completion->guest->node, completion->rows, branch, KA_NODE_MAP);
+        add_fresh(completion, completion->guest->node, completion->rows, branch, KA_NODE_MAP, NULL);
 
     if (item && is_map(node)) {
-        node = add_fresh(completion, node, rows, item, KA_NODE_MAP);
+        node = add_fresh(completion, node, rows, item, KA_NODE_MAP, NULL);
         rows = ka_rows_child(rows, item);
     }
     if (is_map(node))
@@ -146,15 +147,13 @@ static const char *
 disk_format(const Completion *completion, const KaNode *item)
 {
     const char *name = ka_node_text(item, "disk");
-    const KaKind *kind = name ? ka_kind_find("disk") : NULL;
-    const KaObject *disk = kind ? ka_manifest_find(completion->manifest, kind, name) : NULL;
 
     if (!name)
         return format_of_path(ka_node_text(item, "path"));
+    const KaObject *disk = ka_manifest_find(completion->manifest, &ka_kind_disk, name);
     const char *format = disk ? ka_node_text(disk->node, "format") : NULL;
-    const KaRows *rows = kind ? ka_rows_child(ka_kind_rows(kind), "format") : NULL;
-    if (!format && rows)
-        format = rows->row->fresh;
+    if (!format)
+        format = ka_rows_child(ka_kind_rows(&ka_kind_disk), "format")->row->fresh;
     return format ? format : "raw";
 }
 

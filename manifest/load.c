@@ -30,6 +30,7 @@ typedef struct {
     gboolean merging; /* that key is "<<" */
     KaNode *merge;    /* what "<<" named: a map or a list of maps; NULL: nothing */
     GHashTable *keys; /* owned; set of keys; NULL: few keys, compare them all */
+    guint64 seen;     /* of a map: a bit for each key's guess_of; one that isn't set is a new key */
 } Frame;
 
 typedef struct {
@@ -58,14 +59,22 @@ refuse(Loader *loader, KaMark mark, const char *message)
     return FALSE;
 }
 
+/* A number that tells most short texts apart, at little cost. */
+static gsize
+guess_of(const char *text, gsize length)
+{
+    const guchar *bytes = (const guchar *)text;
+    return length == 0 ? 0
+                       : length * 131 + bytes[0] * 31u + bytes[length / 2] * 17u +
+                             bytes[length - 1];
+}
+
 static const char *
 keep_text(Loader *loader, const char *text, gsize length)
 {
     if (length == 0 || length > MAX_COMMON)
         return ka_tree_strndup(loader->tree, text, length);
-    const guchar *bytes = (const guchar *)text;
-    gsize hash = length * 131 + bytes[0] * 31u + bytes[length / 2] * 17u + bytes[length - 1];
-    Common *common = &loader->common[hash % N_COMMON];
+    Common *common = &loader->common[guess_of(text, length) % N_COMMON];
     if (!common->text || common->length != length || memcmp(common->text, text, length) != 0)
         *common = (Common){ka_tree_strndup(loader->tree, text, length), length};
     return common->text;
@@ -92,8 +101,10 @@ add_child(Frame *frame, const char *key, KaNode *child)
         for (KaNode *other = frame->node->first; other; other = other->next)
             g_hash_table_add(frame->keys, (gpointer)(guintptr)other->key);
     }
+    guint64 bit = G_GUINT64_CONSTANT(1) << guess_of(key, strlen(key)) % 64;
     gboolean is_new = frame->keys ? g_hash_table_add(frame->keys, (gpointer)(guintptr)key)
-                                  : !ka_node_get(frame->node, key);
+                                  : !(frame->seen & bit) || !ka_node_get(frame->node, key);
+    frame->seen |= bit;
     if (is_new)
         ka_node_link(frame->node, key, child);
     return is_new;
@@ -195,7 +206,8 @@ static gboolean
 is_null(const char *text, gsize length)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
-    for (gsize i = 0; length <= 4 && i < G_N_ELEMENTS(nulls); i++)
+    gboolean may_be = length <= 4 && strchr("~nN", text[0]); /* its end is in there, too */
+    for (gsize i = 0; may_be && i < G_N_ELEMENTS(nulls); i++)
         if (strcmp(text, nulls[i]) == 0)
             return TRUE;
     return FALSE;
@@ -206,7 +218,7 @@ take_key(Frame *frame, const char *key, KaMark mark, gboolean plain)
 {
     frame->key = key;
     frame->key_mark = mark;
-    frame->merging = plain && strcmp(key, "<<") == 0;
+    frame->merging = plain && key[0] == '<' && strcmp(key, "<<") == 0;
 }
 
 static gboolean

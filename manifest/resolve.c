@@ -12,11 +12,12 @@ typedef struct {
     KaManifest *manifest;
     KaDiagnostics *diagnostics;
     guint n_suggested;
-    GHashTable *macs;    /* borrowed; MAC address → Nic in the manifest's tree */
-    GHashTable *uses;    /* borrowed; KaObject of kind disk → DiskUse in the manifest's tree */
-    GHashTable *visited; /* borrowed; KaObject → how far the search for cycles is */
-    GPtrArray *chain;    /* borrowed; borrowed KaObject, the one being followed */
-    GPtrArray *waiting;  /* borrowed; borrowed KaObject whose needs are to get its hosts */
+    GHashTable *macs;      /* borrowed; MAC address → Nic in the manifest's tree */
+    gboolean shares_disks; /* some disk is named more than once by guests */
+    GHashTable *uses;      /* borrowed; KaObject of kind disk → DiskUse in the manifest's tree */
+    GHashTable *visited;   /* borrowed; KaObject → how far the search for cycles is */
+    GPtrArray *chain;      /* borrowed; borrowed KaObject, the one being followed */
+    GPtrArray *waiting;    /* borrowed; borrowed KaObject whose needs are to get its hosts */
 } Resolver;
 
 typedef void (*Visitor)(Resolver *resolver, KaObject *object);
@@ -30,23 +31,17 @@ for_each_object(Resolver *resolver, const KaKind *kind, Visitor visit)
             visit(resolver, g_ptr_array_index(resolver->manifest->objects[i], j));
 }
 
-static gboolean
-is_a(const KaObject *object, const char *kind)
-{
-    return object->kind == ka_kind_find(kind);
-}
-
 static const GPtrArray *
 hosts_of(const KaManifest *manifest)
 {
-    return manifest->objects[ka_kind_index(ka_kind_find("host"))];
+    return manifest->objects[ka_kind_index(&ka_kind_host)];
 }
 
 static void
 add_local_host(Resolver *resolver, const char *uri)
 {
     KaManifest *manifest = resolver->manifest;
-    const KaKind *kind = ka_kind_find("host");
+    const KaKind *kind = &ka_kind_host;
     if (hosts_of(manifest)->len > 0)
         return;
     KaNode *node = ka_node_new(manifest->tree, KA_NODE_MAP);
@@ -147,20 +142,31 @@ kind_named_by(const KaNode *node)
 }
 
 static void
-follow_references(Resolver *resolver, KaObject *object, const KaNode *node)
+follow_reference(Resolver *resolver, KaObject *object, const KaNode *node, const KaKind *kind)
 {
-    for (const KaNode *child = node->first; child; child = child->next)
-        follow_references(resolver, object, child);
-    const KaKind *kind = kind_named_by(node);
-    if (!kind)
-        return;
     KaObject *named = ka_manifest_find(resolver->manifest, kind, node->text);
     if (!named)
         add_undeclared(resolver, object, node, kind);
-    else if (is_a(named, "host"))
+    else if (named->kind == &ka_kind_host)
         add_host(resolver, object, named);
     else if (!g_ptr_array_find(object->needs, named, NULL))
         add_to(resolver, &object->needs, named);
+    if (named && kind == &ka_kind_disk && object->kind == &ka_kind_guest) {
+        resolver->shares_disks |= named->is_used;
+        named->is_used = TRUE;
+    }
+}
+
+static void
+follow_references(Resolver *resolver, KaObject *object, const KaNode *node)
+{
+    for (const KaNode *child = node->first; child; child = child->next) {
+        const KaKind *kind = kind_named_by(child);
+        if (kind)
+            follow_reference(resolver, object, child, kind);
+        else if (child->first)
+            follow_references(resolver, object, child);
+    }
 }
 
 /* Where the object names the other one. */
@@ -280,7 +286,7 @@ static void
 place(Resolver *resolver, KaObject *object)
 {
     const GPtrArray *hosts = hosts_of(resolver->manifest);
-    if (is_a(object, "host"))
+    if (object->kind == &ka_kind_host)
         return;
     if (hosts->len == 1 && object->hosts->len == 0 && !object->has_own_host)
         add_host(resolver, object, g_ptr_array_index(hosts, 0));
@@ -291,20 +297,21 @@ place(Resolver *resolver, KaObject *object)
 static void
 place_other(Resolver *resolver, KaObject *object)
 {
-    if (!is_a(object, "guest"))
+    if (object->kind != &ka_kind_guest)
         place(resolver, object);
 }
 
 static void
 check_placed(Resolver *resolver, KaObject *object)
 {
-    if (object->hosts->len > 0 || object->has_own_host || is_a(object, "host"))
+    if (object->hosts->len > 0 || object->has_own_host || object->kind == &ka_kind_host)
         return;
     gboolean optional = may_be_undeclared(object->kind);
     ka_diagnostics_add(
         resolver->diagnostics, optional ? KA_WARNING : KA_ERROR, ka_node_key_mark(object->node),
         "%s '%s': %s%u hosts are declared: %s", object->kind->table->kind, object->name,
-        is_a(object, "guest") ? "" : "no guest needs it and ", hosts_of(resolver->manifest)->len,
+        object->kind == &ka_kind_guest ? "" : "no guest needs it and ",
+        hosts_of(resolver->manifest)->len,
         optional ? "it is on none of them unless 'host' says which" : "say which one with 'host'");
 }
 
@@ -379,7 +386,7 @@ check_disk_uses(Resolver *resolver, KaObject *guest)
     for (const KaNode *item = disks ? disks->first : NULL; item; item = item->next) {
         const char *name = ka_node_text(item, "disk");
         const KaObject *disk =
-            name ? ka_manifest_find(resolver->manifest, ka_kind_find("disk"), name) : NULL;
+            name ? ka_manifest_find(resolver->manifest, &ka_kind_disk, name) : NULL;
         if (!disk)
             continue;
         const DiskUse *first = g_hash_table_lookup(resolver->uses, disk);
@@ -409,17 +416,13 @@ settle(Resolver *resolver, KaObject *object)
 {
     if (object->kind->complete && !object->broken)
         object->kind->complete(resolver->manifest, object, resolver->diagnostics);
-    for (const KaNode *child = object->node->first; child; child = child->next) {
-        if (strcmp(child->key, "host") == 0)
-            object->has_own_host = child->type == KA_NODE_SCALAR;
-        else if (strcmp(child->key, "protect") == 0)
-            object->protect = child->text && strcmp(child->text, "yes") == 0;
-        else if (strcmp(child->key, "allow") == 0)
-            for (const KaNode *word = child->first; word; word = word->next)
-                object->allow |= word->text ? ka_word_parse(word->text) : 0;
-    }
+    const KaNode *allow = ka_node_get(object->node, "allow");
+    for (const KaNode *word = allow ? allow->first : NULL; word; word = word->next)
+        object->allow |= word->text ? ka_word_parse(word->text) : 0;
+    object->has_own_host = ka_node_text(object->node, "host") != NULL;
+    object->protect = g_strcmp0(ka_node_text(object->node, "protect"), "yes") == 0;
     follow_references(resolver, object, object->node);
-    if (is_a(object, "guest"))
+    if (object->kind == &ka_kind_guest)
         check_macs(resolver, object);
 }
 
@@ -431,14 +434,21 @@ ka_resolve(KaManifest *manifest, const char *default_uri, KaDiagnostics *diagnos
     g_autoptr(GHashTable) uses = g_hash_table_new(NULL, NULL);
     g_autoptr(GPtrArray) chain = g_ptr_array_new();
     g_autoptr(GPtrArray) waiting = g_ptr_array_new();
-    Resolver resolver = {manifest, diagnostics, 0, macs, uses, visited, chain, waiting};
+    Resolver resolver = {.manifest = manifest,
+                         .diagnostics = diagnostics,
+                         .macs = macs,
+                         .uses = uses,
+                         .visited = visited,
+                         .chain = chain,
+                         .waiting = waiting};
     add_local_host(&resolver, default_uri);
     check_uris(&resolver);
     for_each_object(&resolver, NULL, settle);
     for_each_object(&resolver, NULL, find_cycle);
     /* Guests first: with several hosts, disks follow them. */
-    for_each_object(&resolver, ka_kind_find("guest"), place);
+    for_each_object(&resolver, &ka_kind_guest, place);
     for_each_object(&resolver, NULL, place_other);
     for_each_object(&resolver, NULL, check_placed);
-    for_each_object(&resolver, ka_kind_find("guest"), check_disk_uses);
+    if (resolver.shares_disks)
+        for_each_object(&resolver, &ka_kind_guest, check_disk_uses);
 }
