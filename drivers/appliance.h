@@ -24,10 +24,10 @@ typedef struct {
                        put together. Else images of strangers lie side by side and whatever could
                        mix them up stays off where the kernel lets it */
     gboolean network;
-    guint memory_mib;       /* 0: libguestfs' own */
-    KaApplianceRun *run;    /* borrowed; NULL: none */
-    GPtrArray *warnings;    /* borrowed; owned char * are added: what a user should hear */
-    const KaAction *action; /* borrowed; whose progress it is */
+    guint memory_mib;           /* 0: libguestfs' own */
+    KaApplianceRun *run;        /* borrowed; NULL: none */
+    GPtrArray *warnings;        /* borrowed; owned char * are added: what a user should hear */
+    const KaAction *action;     /* borrowed; whose progress it is */
     const KaProgress *progress; /* borrowed; its cancel ends the appliance at any time */
 } KaApplianceOptions;
 

@@ -18,11 +18,11 @@ typedef struct {
     char *version;          /* "12"; "" */
     char *name;             /* "Debian GNU/Linux 12 (bookworm)" */
     KaFamily family;
-    char *root;          /* "/dev/sda1" */
-    GPtrArray *devices;  /* owned char *: every file system of its drives */
-    GPtrArray *mounts;   /* owned char *: mount points, "/" first */
-    gboolean replayed;   /* a file system wasn't cleanly unmounted: its journal was replayed */
-    gboolean has_lvm;    /* physical volumes are on its drives */
+    char *root;         /* "/dev/sda1" */
+    GPtrArray *devices; /* owned char *: every file system of its drives */
+    GPtrArray *mounts;  /* owned char *: mount points, "/" first */
+    gboolean replayed;  /* a file system wasn't cleanly unmounted: its journal was replayed */
+    gboolean has_lvm;   /* physical volumes are on its drives */
 } KaSystem;
 
 /* A key for encrypted partitions: tried on each of them. */
