@@ -2,8 +2,8 @@
 #include "drivers/inside.h"
 
 /* Takes out of a system what makes it this one machine. The operations are rows of one table
- * (scrub_table.c); looking and acting are two steps, so that an audit, a dry run and a scrub see the
- * same. */
+ * (scrub_table.c); looking and acting are two steps, so that an audit, a dry run and a scrub see
+ * the same. */
 typedef struct KaScrub KaScrub;
 
 /* What is done with what matches: adds items. */
@@ -11,17 +11,18 @@ typedef gboolean (*KaScrubWay)(KaScrub *scrub, const KaInsideEntry *entry, GErro
 
 typedef struct {
     KaScrubWay way;
-    const char *glob; /* "~/" begins one of every user's home; "/" alone: called once */
+    const char *glob;     /* "~/" begins one of every user's home; "/" alone: called once */
+    const char *argument; /* what the way wants to know more; NULL: nothing */
 } KaScrubStep;
 
 /* One row. */
 typedef struct {
     const char *name;
     gboolean by_default;
-    guint families;             /* KaFamily whose systems have it; 0: any */
-    const KaScrubStep *steps;   /* ended by one without way */
-    const char *const *except;  /* globs that none of its steps takes; NULL: none */
-    const char *doc;            /* what goes and why; one line */
+    guint families;            /* KaFamily whose systems have it; 0: any */
+    const KaScrubStep *steps;  /* ended by one without way */
+    const char *const *except; /* globs that none of its steps takes; NULL: none */
+    const char *doc;           /* what goes and why; one line */
 } KaScrubOperation;
 
 /* scrub_table.c; in the order in which they are done. */
@@ -40,11 +41,11 @@ gboolean ka_scrub_choice_check(const KaScrubChoice *choice, GError **error);
 
 typedef enum {
     KA_SCRUB_REMOVE,
-    KA_SCRUB_WRITE,  /* a file is edited, emptied or made */
+    KA_SCRUB_WRITE, /* a file is edited, emptied or made */
     KA_SCRUB_LINK,
     KA_SCRUB_RENAME,
-    KA_SCRUB_RENEW,  /* UUIDs: made anew at each scrub, nothing that an audit could tell */
-    KA_SCRUB_ODD,    /* a link where none should be: told, nothing is done */
+    KA_SCRUB_RENEW, /* UUIDs: made anew at each scrub, nothing that an audit could tell */
+    KA_SCRUB_ODD,   /* a link where none should be: told, nothing is done */
 } KaScrubAct;
 
 /* One thing that identifies the machine, and what becomes of it. */
@@ -52,13 +53,13 @@ typedef struct {
     const char *operation; /* its name; static, or "paths" */
     KaScrubAct act;
     char *path;
-    char *to;         /* of renames and links */
-    char *content;    /* of writes */
+    char *to;      /* of renames and links */
+    char *content; /* of writes */
     gsize length;
-    guint mode;       /* of files that are made */
-    char *evidence;   /* "MAC 52:54:00:12:34:56"; never a secret; NULL: the path says it */
-    gboolean inner;   /* lies in a folder that goes: for a dry run's list */
-    gboolean quiet;   /* nothing that identifies: what scrub adds so that clones get their own */
+    guint mode;     /* of files that are made */
+    char *evidence; /* "MAC 52:54:00:12:34:56"; never a secret; NULL: the path says it */
+    gboolean inner; /* lies in a folder that goes: for a dry run's list */
+    gboolean quiet; /* nothing that identifies: what scrub adds so that clones get their own */
 } KaScrubItem;
 void ka_scrub_item_free(KaScrubItem *item);
 
@@ -69,8 +70,9 @@ GPtrArray *ka_scrub_look(KaInside *inside,
                          gboolean deep,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Does it; what must happen to unmounted file systems (UUIDs) is left to ka_scrub_devices. */
-gboolean ka_scrub_act(KaInside *inside, const GPtrArray *items, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+gboolean
+ka_scrub_act(KaInside *inside, const GPtrArray *items, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* After ka_system_unmount. */
-gboolean ka_scrub_devices(const KaSystem *system, const GPtrArray *items, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+gboolean ka_scrub_devices(const KaSystem *system,
+                          const GPtrArray *items,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
