@@ -6,9 +6,16 @@
 #define DEFAULT_TIMEOUT_SECONDS 20
 
 const KaCommand *const ka_commands[] = {
-    &ka_command_validate, &ka_command_plan,    &ka_command_apply,
-    &ka_command_delete,   &ka_command_export,  &ka_command_schema,
-    &ka_command_explain,  &ka_command_host,    &ka_command_version,
+    &ka_command_validate,
+    &ka_command_plan,
+    &ka_command_apply,
+    &ka_command_delete,
+    &ka_command_export,
+    &ka_command_image,
+    &ka_command_schema,
+    &ka_command_explain,
+    &ka_command_host,
+    &ka_command_version,
     NULL,
 };
 

@@ -1,6 +1,8 @@
 #include "cmd/image.h"
 
 static const KaCommand *const parts[] = {
+    &ka_command_image_scrub,
+    &ka_command_image_audit,
     NULL,
 };
 
