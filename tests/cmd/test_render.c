@@ -240,6 +240,7 @@ teardown(void **state)
 {
     Fixture *fixture = *state;
     g_ptr_array_unref(fixture->plan->hosts);
+    g_ptr_array_unref(fixture->plan->others);
     ka_diagnostics_free(fixture->plan->diagnostics);
     g_free(fixture->plan->digest);
     g_free(fixture->plan);

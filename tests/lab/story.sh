@@ -2,6 +2,9 @@
 # ends at the first thing that isn't as it should be. Facts are asked of virsh, not of kvmapply.
 # shellcheck shell=sh
 set -eu
+# What kvmapply prints is looked at as a terminal of today shows it.
+LC_ALL=C.UTF-8
+export LC_ALL
 here=$(cd "$(dirname "$0")" && pwd)
 [ "$(id -u)" = 0 ] || { echo "SKIP: a lab needs root" && exit 77; }
 unshare -m -n -p --propagation unchanged --fork true 2>/dev/null || { echo "SKIP: no namespaces here" && exit 77; }

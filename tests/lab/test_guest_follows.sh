@@ -9,7 +9,7 @@ guests:
   web:
 $(guest_fields web)
     watchdog: {model: i6300esb, action: reset}
-    video: qxl
+    video: cirrus
     graphics: {vnc: {password: 1stword}}
     disks:
       sda: {as: cdrom, path: $work/one.iso, format: raw}
@@ -46,7 +46,7 @@ unchanged m.yaml
 says_not "nics.two"
 
 step "what was released waits for the next boot, is told until then, and no longer"
-edit m.yaml '/watchdog:/d' 's/video: qxl/video: vga/' 's/1stword/2ndword/'
+edit m.yaml '/watchdog:/d' 's/video: cirrus/video: vga/' 's/1stword/2ndword/'
 ka 0 apply --yes -v m.yaml
 says_not "1stword" "2ndword"
 has "2ndword" v dumpxml --security-info web

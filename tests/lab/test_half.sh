@@ -13,7 +13,7 @@ background() { # ARGUMENTS…: kvmapply; $running is its PID
 }
 
 cut_at() { # COMMAND…: kills the run once the command succeeds
-    soon 60 "$@"
+    (soon 60 "$@") || die "$(cat bg.out bg.err)"
     kill -9 $running
     wait $running || true
 }
