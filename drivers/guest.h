@@ -116,6 +116,8 @@ gboolean ka_guest_set_state(virDomainPtr domain,
                             GError **error);
 gboolean
 ka_guest_restart(virDomainPtr domain, KaAction *action, const KaProgress *progress, GError **error);
+/* What has paused or ended the guest other than somebody's wish, in words; NULL: nothing. */
+const char *ka_guest_trouble(virDomainPtr domain);
 /* Off, and as far as libvirt remembers it was never anything else. */
 gboolean ka_guest_never_ran(virDomainPtr domain);
 /* Cuts it off: for removal alone. */

@@ -163,7 +163,8 @@ attach(KaGuestLive *change, const KaChange *what, GError **error)
 {
     xmlNode *element = g_hash_table_lookup(change->elements, what->path);
 
-    if (!element)
+    /* Somebody may have taken it out of the definition alone. */
+    if (!element || ka_document_item(change->live, what->path, change->form->want))
         return TRUE;
     g_autofree char *text = ka_element_text(element, FALSE);
     return result(change, virDomainAttachDeviceFlags(change->domain, text, VIR_DOMAIN_AFFECT_LIVE),

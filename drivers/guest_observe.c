@@ -157,6 +157,19 @@ facts_of(guint facts, gboolean active, const KaRecord *record)
                           record && record->protect ? "yes" : NULL};
 }
 
+/* Asked only where the state is not what it may be taken for: it costs a call a guest. */
+static void
+note_trouble(KaActual *actual, guint facts, const KaObject *object, virDomainPtr domain)
+{
+    const char *wanted = object ? ka_node_text(object->node, "state") : NULL;
+    gboolean ought_to_run = wanted && !g_str_equal(wanted, "off");
+    gboolean odd = actual->active ? (facts & (FACT_PAUSED | FACT_OTHER)) != 0 : ought_to_run;
+    const char *trouble = odd ? ka_guest_trouble(domain) : NULL;
+
+    if (trouble)
+        g_ptr_array_add(actual->notes, g_strdup(trouble));
+}
+
 static void
 note_facts(KaActual *actual, guint facts, virDomainPtr domain)
 {
@@ -297,6 +310,7 @@ read_wanted(Observation *observation,
     g_autoptr(GError) failed = NULL;
 
     note_facts(actual, facts, domain);
+    note_trouble(actual, facts, object, domain);
     if (read_guest(domain, document, &form, &said, actual, &failed))
         return TRUE;
     if (g_error_matches(failed, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_AMBIGUOUS)) {

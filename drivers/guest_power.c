@@ -23,6 +23,36 @@ ka_guest_state(virDomainPtr domain, GError **error)
     return NULL;
 }
 
+const char *
+ka_guest_trouble(virDomainPtr domain)
+{
+    static const struct {
+        int state, reason;
+        const char *words;
+    } troubles[] = {
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_IOERROR,         "paused by an I/O error of a disk" },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_WATCHDOG,        "paused by its watchdog"           },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_CRASHED,         "paused since it crashed"          },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_MIGRATION,       "paused by a migration"            },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_SAVE,            "paused while it is saved"         },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_DUMP,            "paused while its core is dumped"  },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_SNAPSHOT,        "paused while a snapshot is made"  },
+        {VIR_DOMAIN_PAUSED,  VIR_DOMAIN_PAUSED_POSTCOPY_FAILED, "paused by a migration that failed"},
+        {VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_UNKNOWN,        "crashed"                          },
+        {VIR_DOMAIN_CRASHED, VIR_DOMAIN_CRASHED_PANICKED,       "crashed: its kernel panicked"     },
+        {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_CRASHED,        "off since its hypervisor ended"   },
+        {VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_SHUTOFF_FAILED,         "off since its last start failed"  },
+    };
+    int state = VIR_DOMAIN_NOSTATE, reason = 0;
+
+    if (virDomainGetState(domain, &state, &reason, 0) < 0)
+        return NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(troubles); i++)
+        if (troubles[i].state == state && troubles[i].reason == reason)
+            return troubles[i].words;
+    return NULL;
+}
+
 gboolean
 ka_guest_never_ran(virDomainPtr domain)
 {
