@@ -1,5 +1,16 @@
 #include "drivers/storage.h"
 
+static gboolean
+has_itself(const GPtrArray *users, const char *guest)
+{
+    for (guint i = 0; guest && i < users->len; i++) {
+        const KaUser *user = g_ptr_array_index(users, i);
+        if (user->device && g_str_equal(user->guest, guest))
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* An overlay has a size of its own: growing what lies below it would change nothing that a guest
  * sees. */
 static gboolean
@@ -8,7 +19,8 @@ check_base(const GPtrArray *users, GError **error)
     for (guint i = 0; i < users->len; i++) {
         const KaUser *user = g_ptr_array_index(users, i);
 
-        if (user->device)
+        /* A guest's internal snapshot is in the volume. */
+        if (user->device || has_itself(users, user->guest))
             continue;
         g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_IN_USE,
                     "its volume can't grow: %s needs it as a base; commit or remove that first",

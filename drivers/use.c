@@ -48,6 +48,7 @@ typedef struct {
     const char *name;
     char *project; /* owned; of its record; NULL: none */
     gboolean running;
+    const char *snapshot; /* whose document it is; NULL: the guest's own */
 } Guest;
 
 /* Is this machine's file tree the host's? By its URI: no server is named. */
@@ -93,7 +94,9 @@ add_guest(Reading *reading, const char *path, const Guest *guest, char *device)
 {
     KaUser *user = g_new0(KaUser, 1);
 
-    user->by = g_strdup_printf("guest '%s'", guest->name);
+    user->by = guest->snapshot
+                   ? g_strdup_printf("snapshot '%s' of guest '%s'", guest->snapshot, guest->name)
+                   : g_strdup_printf("guest '%s'", guest->name);
     user->guest = g_strdup(guest->name);
     user->project = g_strdup(guest->project);
     user->device = device;
@@ -135,7 +138,7 @@ read_element(Reading *reading, const xmlNode *node, const Guest *guest)
     else if (ka_element_is(node, "entry")) /* of fw_cfg */
         path = g_strdup(ka_attribute(node, "file"));
     if (path && *path) {
-        gboolean own = xmlStrEqual(node->parent->name, (const xmlChar *)"disk");
+        gboolean own = !guest->snapshot && xmlStrEqual(node->parent->name, (const xmlChar *)"disk");
         char *device =
             own ? g_strdup(ka_attribute(ka_element_child(node->parent, "target"), "dev")) : NULL;
         add_guest(reading, path, guest, device);
@@ -159,43 +162,51 @@ project_of(xmlDoc *document)
 
 /* FALSE where libvirt gave nothing: the guest may just have gone. */
 static gboolean
-read_text(Reading *reading, char *text, const char *name, gboolean running)
+read_text(Reading *reading, char *text, Guest *guest)
 {
     g_autoptr(xmlDoc) document = text ? ka_xml_parse(text) : NULL;
-    Guest guest = {name, NULL, running};
 
     free(text);
     if (document == NULL)
         return FALSE;
-    guest.project = project_of(document);
-    read_element(reading, xmlDocGetRootElement(document), &guest);
-    g_free(guest.project);
+    if (!guest->project)
+        guest->project = project_of(document);
+    read_element(reading, xmlDocGetRootElement(document), guest);
     return TRUE;
+}
+
+/* An overlay may lie outside every pool: then only the snapshot tells of its base. */
+static void
+read_snapshots(Reading *reading, virDomainPtr domain, Guest *guest)
+{
+    virDomainSnapshotPtr *snapshots = NULL;
+    int n = virDomainListAllSnapshots(domain, &snapshots, 0);
+
+    guest->running = FALSE;
+    for (int i = 0; i < n; i++) {
+        guest->snapshot = virDomainSnapshotGetName(snapshots[i]);
+        read_text(reading, virDomainSnapshotGetXMLDesc(snapshots[i], 0), guest);
+        virDomainSnapshotFree(snapshots[i]);
+    }
+    free(snapshots);
 }
 
 static gboolean
 read_guest(gpointer item, gpointer data, GError **error)
 {
     Reading *reading = data;
-    const char *name = virDomainGetName(item);
-    gboolean running = virDomainIsActive(item) == 1;
-    virDomainSnapshotPtr *snapshots = NULL;
-    int n = 0;
+    Guest guest = {.name = virDomainGetName(item)};
 
-    if (!read_text(reading, virDomainGetXMLDesc(item, VIR_DOMAIN_XML_INACTIVE), name, FALSE)) {
+    if (!read_text(reading, virDomainGetXMLDesc(item, VIR_DOMAIN_XML_INACTIVE), &guest)) {
         if (ka_libvirt_code() == VIR_ERR_NO_DOMAIN)
             return TRUE;
-        return ka_libvirt_error(error, "can't read guest '%s'", name);
+        return ka_libvirt_error(error, "can't read guest '%s'", guest.name);
     }
-    if (running)
-        read_text(reading, virDomainGetXMLDesc(item, 0), name, TRUE);
-    /* An overlay may lie outside every pool: then only the snapshot tells of its base. */
-    n = virDomainListAllSnapshots(item, &snapshots, 0);
-    for (int i = 0; i < n; i++) {
-        read_text(reading, virDomainSnapshotGetXMLDesc(snapshots[i], 0), name, FALSE);
-        virDomainSnapshotFree(snapshots[i]);
-    }
-    free(snapshots);
+    guest.running = virDomainIsActive(item) == 1;
+    if (guest.running)
+        read_text(reading, virDomainGetXMLDesc(item, 0), &guest);
+    read_snapshots(reading, item, &guest);
+    g_free(guest.project);
     return TRUE;
 }
 
