@@ -12,6 +12,8 @@ iproute2 kmod libguestfs-dev"
 # Parts of libvirt-daemon that are packages of their own in some releases.
 debian_parts="libvirt-daemon-driver-qemu libvirt-daemon-driver-network libvirt-daemon-driver-nwfilter
 libvirt-daemon-driver-storage libvirt-daemon-driver-secret libvirt-daemon-driver-nodedev"
+debian_parts_test="libvirt-daemon-driver-storage-disk libvirt-daemon-driver-storage-iscsi
+libvirt-daemon-driver-storage-logical libvirt-daemon-driver-storage-mpath libvirt-daemon-driver-storage-scsi"
 debian_test="libcmocka-dev python3-jsonschema python3-yaml openssh-server openssh-client util-linux iputils-ping
 nginx-light openssl parted xorriso procps debootstrap e2fsprogs linux-image-cloud-amd64"
 fedora="cmake gcc make pkgconf-pkg-config glib2-devel libyaml-devel libxml2-devel json-glib-devel
@@ -24,7 +26,7 @@ nginx openssl parted xorriso procps-ng"
 
 if command -v apt-get >/dev/null; then
     wanted=$debian
-    [ "$kind" != test ] || wanted="$wanted $debian_test"
+    [ "$kind" != test ] || wanted="$wanted $debian_test" debian_parts="$debian_parts $debian_parts_test"
 elif command -v dnf >/dev/null; then
     wanted=$fedora
     [ "$kind" != test ] || wanted="$wanted $fedora_test"
