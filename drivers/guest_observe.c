@@ -22,30 +22,42 @@ typedef struct {
     GHashTable *facts; /* UUID → facts */
 } Observation;
 
-static void
-add_facts(virConnectPtr conn, GHashTable *facts, guint filter, Fact fact)
-{
-    virDomainPtr *domains = NULL;
-    int n_domains = virConnectListAllDomains(conn, &domains, filter);
+typedef struct {
+    guint filter;
+    Fact fact;
+} FactList;
 
+typedef struct {
+    KaLink *link;
+    GHashTable *facts;
+} Facts;
+
+static gboolean
+add_facts(gpointer item, gpointer data, GError **error)
+{
+    const FactList *list = item;
+    const Facts *facts = data;
+    virDomainPtr *domains = NULL;
+    int n_domains = virConnectListAllDomains(facts->link->conn, &domains, list->filter);
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&facts->link->lock);
+
+    (void)error; /* a hypervisor that doesn't know the filter has no such guests */
     for (int i = 0; i < n_domains; i++) {
         char uuid[VIR_UUID_STRING_BUFLEN];
         if (virDomainGetUUIDString(domains[i], uuid) == 0) {
-            guint known = GPOINTER_TO_UINT(g_hash_table_lookup(facts, uuid));
-            g_hash_table_insert(facts, g_strdup(uuid), GUINT_TO_POINTER(known | fact));
+            guint known = GPOINTER_TO_UINT(g_hash_table_lookup(facts->facts, uuid));
+            g_hash_table_insert(facts->facts, g_strdup(uuid), GUINT_TO_POINTER(known | list->fact));
         }
         virDomainFree(domains[i]);
     }
     free(domains);
+    return TRUE;
 }
 
 static GHashTable *
-list_facts(virConnectPtr conn)
+list_facts(KaLink *link)
 {
-    static const struct {
-        guint filter;
-        Fact fact;
-    } lists[] = {
+    static const FactList lists[] = {
         {VIR_CONNECT_LIST_DOMAINS_PAUSED,       FACT_PAUSED   },
         {VIR_CONNECT_LIST_DOMAINS_AUTOSTART,    FACT_AUTOSTART},
         {VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,  FACT_SAVED    },
@@ -53,11 +65,13 @@ list_facts(virConnectPtr conn)
         {VIR_CONNECT_LIST_DOMAINS_TRANSIENT,    FACT_TRANSIENT},
         {VIR_CONNECT_LIST_DOMAINS_OTHER,        FACT_OTHER    },
     };
-    GHashTable *facts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    Facts facts = {link, g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL)};
+    g_autoptr(GPtrArray) items = g_ptr_array_new();
 
     for (gsize i = 0; i < G_N_ELEMENTS(lists); i++)
-        add_facts(conn, facts, lists[i].filter, lists[i].fact);
-    return facts;
+        g_ptr_array_add(items, ka_borrow(&lists[i]));
+    ka_link_parallel(items, add_facts, &facts, NULL);
+    return facts.facts;
 }
 
 /* NULL without an error: the guest went away meanwhile. Caller frees with free. */
@@ -409,7 +423,7 @@ ka_guest_observe(KaHost *host, const KaWanted *wanted, KaFound found, gpointer d
     free(domains);
     if (!n_domains)
         return TRUE;
-    g_autoptr(GHashTable) facts = list_facts(conn);
+    g_autoptr(GHashTable) facts = list_facts(ka_link(host));
     Observation observation = {host, wanted, found, data, facts};
     return ka_link_parallel(items, observe_guest, &observation, error);
 }

@@ -4,26 +4,25 @@
 
 #define DEPTH 2 /* of the root's grandchildren */
 
+/* Behind the mark; NULL: there is none. */
 static const char *
 behind(const char *text, const char *mark)
 {
     const char *found = strstr(text, mark);
 
-    return found ? found + strlen(mark) : text + strlen(text);
+    return found ? found + strlen(mark) : NULL;
 }
 
 /* Behind the tag; a '>' may stand in a quoted value. */
 static const char *
 behind_tag(const char *at)
 {
-    for (; *at && *at != '>'; at++) {
-        const char *close = *at == '"' || *at == '\'' ? strchr(at + 1, *at) : NULL;
-        at = close ? close : at;
-    }
-    return *at ? at + 1 : at;
+    while ((at = strpbrk(at, ">\"'")) && *at != '>' && (at = strchr(at + 1, *at)))
+        at++;
+    return at ? at + 1 : NULL;
 }
 
-/* Behind the tag, comment, section or instruction that begins here. */
+/* Behind the tag, comment, section or instruction that begins here; NULL: it doesn't end. */
 static const char *
 behind_markup(const char *at)
 {
@@ -47,10 +46,11 @@ ka_xml_cut(const char *text, const char *name)
 {
     GString *kept = g_string_sized_new(strlen(text));
     const char *from = text; /* of what is kept next */
+    const char *end;
     int depth = 0;
 
-    for (const char *at = strchr(text, '<'), *end; at; at = strchr(end, '<')) {
-        end = behind_markup(at);
+    for (const char *at = strchr(text, '<'); at && (end = behind_markup(at));
+         at = strchr(end, '<')) {
         if (at[1] == '!' || at[1] == '?')
             continue;
         gboolean closes = at[1] == '/', is_empty = !closes && end[-2] == '/';

@@ -180,13 +180,14 @@ diff_absent(KaAction *action, const KaRows *rows, const char *path, View view)
 static void
 diff_key(KaAction *action, const KaRows *rows, const char *parent, const char *key, View view)
 {
-    View here = {ka_node_get(view.want, key), ka_node_get(view.config, key),
-                 ka_node_get(view.live, key), ka_node_get(view.owned, key)};
+    View here = {.want = ka_node_get(view.want, key), .owned = ka_node_get(view.owned, key)};
 
     if (!declared(here.want) && !here.owned)
         return;
     if (rows->row->way == KA_NONE && rows->row->codec != &ka_map)
         return;
+    here.config = ka_node_get(view.config, key);
+    here.live = ka_node_get(view.live, key);
     g_autofree char *path = ka_path_append(parent, key);
     if (is_branch(rows)) {
         if (declared(here.want) && here.want->type == KA_NODE_NULL)
