@@ -33,6 +33,21 @@ name_live_nics(xmlNode *live, const xmlNode *config)
     }
 }
 
+/* On a network without a bridge of its own a start says what the network led to: a bridge of the
+ * host, macvtap on a device. */
+static void
+restore_network(xmlNode *nic)
+{
+    static const char *const led_to[] = {"bridge", "dev", "mode"};
+    xmlNode *source = ka_element_child(nic, "source");
+
+    if (!source || !ka_attribute(source, "network") || ka_attribute_is(nic, "type", "network"))
+        return;
+    ka_attribute_set(nic, "type", "network");
+    for (gsize i = 0; i < G_N_ELEMENTS(led_to); i++)
+        ka_attribute_set(source, led_to[i], NULL);
+}
+
 /* A start turns host-model into the model that it found. */
 static void
 restore_cpu(xmlNode *live, const xmlNode *config)
@@ -78,5 +93,6 @@ ka_guest_normalise_live(KaDocument *live, const KaDocument *config)
     if (!devices || !config_devices)
         return;
     name_live_nics(devices, config_devices);
+    ka_for_children(nic, devices, "interface") restore_network(nic);
     ka_for_children(graphics, devices, "graphics") restore_websocket(graphics, config_devices);
 }
