@@ -297,8 +297,8 @@ is_address(const xmlNode *node)
            (is(node, "ip") || is(node, "ka-ip6") || is(node, "ka-ip"));
 }
 
-/* Main addresses come first when a network is made. Where they stand otherwise, one among the others
- * of the same ka-cidr keeps the place of each. */
+/* Main addresses come first when a network is made. Where they stand otherwise, one among the
+ * others of the same ka-cidr keeps the place of each. */
 static void
 keep_places(xmlNode *root)
 {
@@ -336,6 +336,9 @@ normalise_addresses(xmlNode *root)
         if (!*best || (!ka_element_child(*best, "dhcp") && ka_element_child(ip, "dhcp")))
             *best = ip;
         xmlNodeSetName(ip, XML("ka-ip"));
+        g_autofree char *family = g_strdup(ka_attribute(ip, "family"));
+        if (g_strcmp0(family, "ipv4") == 0) /* what it is without */
+            set(ip, "family", NULL);
     }
     if (main[FALSE])
         xmlNodeSetName(main[FALSE], XML("ip"));

@@ -94,11 +94,12 @@ place_of(const KaRows *rows, const char *at)
 static void
 add_place(GString *out, const KaRows *rows)
 {
-    /* Pseudo-attributes are kvmapply's own names of what libvirt keeps elsewhere. */
+    /* Pseudo-attributes and elements are kvmapply's own names of what libvirt keeps elsewhere. */
     if (!rows->row->at || strstr(rows->row->at, "@ka-") || !rows->table->root)
         return;
     g_autofree char *place = place_of(rows, rows->row->at);
-    add_line(out, "libvirt", place);
+    if (!strstr(place, "/ka-"))
+        add_line(out, "libvirt", place);
 }
 
 static void
