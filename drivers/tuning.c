@@ -1,227 +1,13 @@
-#include "drivers/link.h"
-#include "drivers/tuning_files.h"
+#include "drivers/tuning_state.h"
 
 #include <string.h>
 
-/* What a host's kernel has and what its files say, as two trees of the table's rows: the files are
- * what is defined, the kernel is what runs. */
-
-typedef struct {
-    KaTunings *tunings; /* owned */
-    GPtrArray *files;   /* owned KaHostFile, as read */
-    GPtrArray *fields;  /* owned Field: what is declared or recorded */
-} State;
-
-typedef struct {
-    char *name; /* "ksm.sleep" */
-    char *path; /* the kernel's file, or a pattern */
-    const KaField *row;
-    const KaNode *node; /* declared; NULL: only recorded */
-} Field;
-
-static void
-field_free(Field *field)
-{
-    g_free(field->name);
-    g_free(field->path);
-    g_free(field);
-}
-
-static void
-state_free(State *state)
-{
-    if (!state)
-        return;
-    ka_tunings_free(state->tunings);
-    if (state->files)
-        g_ptr_array_unref(state->files);
-    g_ptr_array_unref(state->fields);
-    g_free(state);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(State, state_free)
-
-/* --- places --- */
-
-/* How a key stands in a path of the kernel's. */
-static char *
-key_in_path(const char *star, const char *key)
-{
-    char *text = g_str_has_prefix(star, "*kB/") ? ka_codec_parse(&ka_kib, key, NULL) : NULL;
-
-    return text ? text : g_strdup(key);
-}
-
-/* The row's place with the path's keys in it. */
-static char *
-place_of(const KaRows *rows, const char *name)
-{
-    g_auto(GStrv) keys = ka_path_split(name);
-    g_autoptr(GString) place = g_string_new(rows->row->at);
-    g_autoptr(GPtrArray) above = g_ptr_array_new();
-    char *star = place->str;
-
-    for (const KaRows *at = rows; at->row; at = at->parent)
-        g_ptr_array_insert(above, 0, ka_borrow(at));
-    for (guint i = 0; i < above->len; i++) {
-        const KaRows *at = g_ptr_array_index(above, i);
-        if (!g_str_equal(at->segment, "*"))
-            continue;
-        star = strchr(star, '*');
-        gsize offset = (gsize)(star - place->str);
-        g_autofree char *key = key_in_path(star, keys[i]);
-        if (g_str_has_prefix(rows->row->at, "/proc/sys/"))
-            g_strdelimit(key, ".", '/');
-        g_string_erase(place, (gssize)offset, 1);
-        g_string_insert(place, (gssize)offset, key);
-        star = place->str + offset + strlen(key);
-    }
-    return g_string_free(g_steal_pointer(&place), FALSE);
-}
-
-static void
-add_field(State *state, const KaRows *rows, const char *name, const KaNode *node)
-{
-    Field *field = g_new0(Field, 1);
-
-    *field = (Field){g_strdup(name), place_of(rows, name), rows->row, node};
-    g_ptr_array_add(state->fields, field);
-}
-
-static void
-add_declared(State *state, const KaRows *rows, const char *path, const KaNode *node)
-{
-    for (const KaNode *child = node->first; child; child = child->next) {
-        const KaRows *below = ka_rows_child(rows, child->key);
-        g_autofree char *name = ka_path_append(path, child->key);
-        if (child->type == KA_NODE_MAP)
-            add_declared(state, below, name, child);
-        else if (below && below->row->at && child->type == KA_NODE_SCALAR)
-            add_field(state, below, name, child);
-    }
-}
-
-/* --- values: the kernel's text and the codec's --- */
-
-static gboolean
-is_switch(const KaField *row)
-{
-    return row->codec == &ka_yes_no;
-}
-
-/* Caller frees. */
-static char *
-to_kernel(const KaField *row, const char *canonical)
-{
-    return g_strdup(!is_switch(row) ? canonical : g_str_equal(canonical, "yes") ? "1" : "0");
-}
-
-/* "always [madvise] never" is madvise; blanks between numbers are one. Caller frees. */
-static char *
-from_kernel(const KaField *row, const char *text)
-{
-    const char *open = strchr(text, '['), *close = open ? strchr(open, ']') : NULL;
-    g_autofree char *chosen = close ? g_strndup(open + 1, (gsize)(close - open - 1)) : NULL;
-    g_auto(GStrv) words = g_strsplit_set(chosen ? chosen : text, " \t\n", -1);
-    GString *value = g_string_new(NULL);
-
-    for (char **word = words; *word; word++) {
-        if (**word)
-            g_string_append_printf(value, "%s%s", value->len ? " " : "", *word);
-    }
-    if (is_switch(row))
-        g_string_assign(value, strchr("1Yy", *value->str) && value->len ? "yes" : "no");
-    return g_string_free(value, FALSE);
-}
-
-/* As the shell would match: a '*' doesn't reach over a '/'. */
-static gboolean
-matches(const Field *field, const char *path)
-{
-    guint slashes = 0;
-
-    for (const char *c = field->path; *c; c++)
-        slashes += *c == '/';
-    for (const char *c = path; *c; c++)
-        slashes -= *c == '/';
-    return slashes == 0 && g_pattern_match_simple(field->path, path);
-}
-
-/* What the files that the pattern names have, one value where they agree; NULL: there are none. */
-static char *
-running_value(const State *state, const Field *field)
-{
-    g_autoptr(GString) all = g_string_new(NULL);
-    gboolean found = FALSE;
-
-    for (guint i = 0; i < state->files->len; i++) {
-        const KaHostFile *file = g_ptr_array_index(state->files, i);
-        if (!matches(field, file->path))
-            continue;
-        g_autofree char *value = from_kernel(field->row, file->text);
-        if (!found)
-            g_string_assign(all, value);
-        else if (!g_str_equal(all->str, value) && !strstr(all->str, value))
-            g_string_append_printf(all, ", %s", value);
-        found = TRUE;
-    }
-    return found ? g_strdup(all->str) : NULL;
-}
-
-/* --- reading --- */
-
-static gboolean
-read_files(KaHost *host, State *state, GError **error)
-{
-    g_autoptr(GPtrArray) patterns = g_ptr_array_new_with_free_func(g_free);
-
-    ka_tunings_patterns(patterns);
-    for (guint i = 0; i < state->fields->len; i++) {
-        const Field *field = g_ptr_array_index(state->fields, i);
-        g_ptr_array_add(patterns, g_strdup(field->path));
-    }
-    state->files = ka_host_read(host, patterns, error);
-    for (guint i = 0; state->files && i < state->files->len; i++)
-        ka_tunings_read(state->tunings, g_ptr_array_index(state->files, i));
-    return state->files != NULL;
-}
-
-/* Fields that only the record names: what was declared once. */
-static void
-add_recorded(State *state, const KaRows *rows)
-{
-    GHashTableIter iter;
-    gpointer name = NULL;
-
-    g_hash_table_iter_init(&iter, state->tunings->by_field);
-    while (g_hash_table_iter_next(&iter, &name, NULL)) {
-        const KaRows *row = ka_rows_find(rows, name);
-        gboolean known = !row || !row->row->at;
-        for (guint i = 0; i < state->fields->len && !known; i++)
-            known = g_str_equal(((Field *)g_ptr_array_index(state->fields, i))->name, name);
-        if (!known)
-            add_field(state, row, name, NULL);
-    }
-}
-
-static State *
-read_state(KaHost *host, const KaObject *object, GError **error)
-{
-    g_autoptr(State) state = g_new0(State, 1);
-    const KaRows *rows = ka_kind_rows(object->kind);
-
-    state->tunings = ka_tunings_new();
-    state->fields = g_ptr_array_new_with_free_func((GDestroyNotify)field_free);
-    add_declared(state, rows, "", object->node);
-    if (!read_files(host, state, error))
-        return NULL;
-    add_recorded(state, rows);
-    return g_steal_pointer(&state);
-}
+/* The driver of tuning: what the files say is what is defined, what the kernel has is what runs. */
 
 /* What stands above a field is there, whether or not it has a value: a pattern is no object that
  * comes and goes. */
 static void
-put(KaTree *tree, const Field *field, const char *text)
+put(KaTree *tree, const KaTuningField *field, const char *text)
 {
     g_auto(GStrv) keys = ka_path_split(field->name);
     KaNode *at = tree->root;
@@ -236,7 +22,10 @@ put(KaTree *tree, const Field *field, const char *text)
 
 /* A value that the kernel rounds is as it should be: a remark, not a difference for ever. */
 static char *
-settled(KaActual *actual, const Field *field, const KaTuned *tuned, char *running /* taken */)
+settled(KaActual *actual,
+        const KaTuningField *field,
+        const KaTuned *tuned,
+        char *running /* taken */)
 {
     if (!field->node)
         return running;
@@ -255,11 +44,12 @@ settled(KaActual *actual, const Field *field, const KaTuned *tuned, char *runnin
 }
 
 static void
-put_field(KaActual *actual, const State *state, const Field *field)
+put_field(KaActual *actual, const KaTuningState *state, const KaTuningField *field)
 {
     const KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
-    g_autofree char *running = settled(actual, field, tuned, running_value(state, field));
-    g_autofree char *defined = tuned && tuned->value ? from_kernel(field->row, tuned->value) : NULL;
+    g_autofree char *running = settled(actual, field, tuned, ka_tuning_running(state, field));
+    g_autofree char *defined =
+        tuned && tuned->value ? ka_tuning_from_kernel(field->row, tuned->value) : NULL;
 
     put(actual->config, field, defined);
     /* What was only recorded is given back by the record alone. */
@@ -269,7 +59,7 @@ put_field(KaActual *actual, const State *state, const Field *field)
 }
 
 static char *
-digest_of(const State *state)
+digest_of(const KaTuningState *state)
 {
     g_autoptr(GString) all = g_string_new(NULL);
 
@@ -281,7 +71,7 @@ digest_of(const State *state)
 }
 
 static KaActual *
-actual_of(const KaObject *object, const char *project, const State *state)
+actual_of(const KaObject *object, const char *project, const KaTuningState *state)
 {
     KaActual *actual = ka_actual_new(object->name);
 
@@ -309,7 +99,7 @@ observe(KaHost *host, const KaWanted *wanted, KaFound found, gpointer data, GErr
     (void)error;
     if (!object)
         return TRUE;
-    g_autoptr(State) state = read_state(host, object, &failure);
+    g_autoptr(KaTuningState) state = ka_tuning_state_read(host, object, &failure);
     if (state && wanted->remove && !state->tunings->project)
         return TRUE;
     if (state) {
@@ -334,11 +124,11 @@ offers(const char *text, const char *value)
 }
 
 static gboolean
-check_choice(const State *state, const Field *field, GError **error)
+check_choice(const KaTuningState *state, const KaTuningField *field, GError **error)
 {
     for (guint i = 0; field->node && i < state->files->len; i++) {
         const KaHostFile *file = g_ptr_array_index(state->files, i);
-        if (!matches(field, file->path) || offers(file->text, field->node->text))
+        if (!ka_tuning_matches(field, file->path) || offers(file->text, field->node->text))
             continue;
         g_auto(GStrv) parts = g_strsplit_set(file->text, "[]", -1);
         g_autofree char *choice = g_strjoinv("", parts);
@@ -350,7 +140,7 @@ check_choice(const State *state, const Field *field, GError **error)
 }
 
 static uint64_t
-pages_kib(const Field *field)
+pages_kib(const KaTuningField *field)
 {
     const char *size = strstr(field->path, "hugepages-");
 
@@ -362,7 +152,7 @@ pages_kib(const Field *field)
 
 /* The kernel takes any number and what it finds. */
 static gboolean
-check_pages(const KaHost *host, const State *state, GError **error)
+check_pages(const KaHost *host, const KaTuningState *state, GError **error)
 {
     const char *text = ka_node_text(host->object->node, "reserve-memory");
     uint64_t reserve_kib = text ? g_ascii_strtoull(text, NULL, 10) : 0, wanted_kib = 0;
@@ -399,7 +189,7 @@ assess(KaHost *host, KaAction *action, GError **error)
     if (!action->object || action->verb != KA_CHANGE)
         return TRUE;
     show_running(action);
-    g_autoptr(State) state = read_state(host, action->object, error);
+    g_autoptr(KaTuningState) state = ka_tuning_state_read(host, action->object, error);
     if (!state)
         return FALSE;
     for (guint i = 0; i < state->fields->len; i++) {
@@ -413,7 +203,7 @@ assess(KaHost *host, KaAction *action, GError **error)
 
 /* A change names a field, or what stands above several. */
 static gboolean
-concerns(const KaChange *change, const Field *field)
+concerns(const KaChange *change, const KaTuningField *field)
 {
     gsize length = strlen(change->path);
 
@@ -423,11 +213,14 @@ concerns(const KaChange *change, const Field *field)
 
 /* One field's write to the kernel; NULL: there is nothing to write. */
 static KaHostWrite *
-write_for(const State *state, const Field *field, const KaTuned *tuned, gboolean gives_back)
+write_for(const KaTuningState *state,
+          const KaTuningField *field,
+          const KaTuned *tuned,
+          gboolean gives_back)
 {
-    g_autofree char *running = gives_back ? NULL : running_value(state, field);
+    g_autofree char *running = gives_back ? NULL : ka_tuning_running(state, field);
     g_autofree char *text = gives_back ? g_strdup(tuned ? tuned->was : NULL)
-                            : running  ? to_kernel(field->row, field->node->text)
+                            : running  ? ka_tuning_to_kernel(field->row, field->node->text)
                                        : NULL;
 
     /* Options of modules are read-only while they are loaded. */
@@ -436,32 +229,32 @@ write_for(const State *state, const Field *field, const KaTuned *tuned, gboolean
 }
 
 static void
-record(State *state, const Field *field)
+record(KaTuningState *state, const KaTuningField *field)
 {
     const KaTuned *before = g_hash_table_lookup(state->tunings->by_field, field->name);
-    g_autofree char *running = running_value(state, field);
+    g_autofree char *running = ka_tuning_running(state, field);
     KaTuned *tuned = g_new0(KaTuned, 1);
 
     tuned->field = g_strdup(field->name);
     tuned->path = g_strdup(field->path);
-    tuned->value = to_kernel(field->row, field->node->text);
+    tuned->value = ka_tuning_to_kernel(field->row, field->node->text);
     if (before) {
         tuned->was = g_strdup(before->was);
         tuned->older = g_strdup(before->value);
     } else if (running && !strstr(running, ", ")) {
-        tuned->was = to_kernel(field->row, running);
+        tuned->was = ka_tuning_to_kernel(field->row, running);
     }
     g_hash_table_replace(state->tunings->by_field, tuned->field, tuned);
 }
 
 /* What the kernel made of it. */
 static void
-note_got(State *state, const State *after)
+note_got(KaTuningState *state, const KaTuningState *after)
 {
     for (guint i = 0; i < after->fields->len; i++) {
-        const Field *field = g_ptr_array_index(after->fields, i);
+        const KaTuningField *field = g_ptr_array_index(after->fields, i);
         KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
-        g_autofree char *got = running_value(after, field);
+        g_autofree char *got = ka_tuning_running(after, field);
         if (!tuned || !field->node || !got || field->row->way != KA_LIVE)
             continue;
         g_free(tuned->got);
@@ -473,10 +266,10 @@ note_got(State *state, const State *after)
 
 /* Huge pages that weren't found are no rounding. */
 static void
-check_shortfall(const State *state, const KaAction *action, GString *failures)
+check_shortfall(const KaTuningState *state, const KaAction *action, GString *failures)
 {
     for (guint i = 0; i < state->fields->len; i++) {
-        const Field *field = g_ptr_array_index(state->fields, i);
+        const KaTuningField *field = g_ptr_array_index(state->fields, i);
         KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
         if (!tuned || !tuned->got || !pages_kib(field))
             continue;
@@ -488,7 +281,7 @@ check_shortfall(const State *state, const KaAction *action, GString *failures)
 }
 
 static void
-append_failure(GString *failures, const Field *field, const char *failure)
+append_failure(GString *failures, const KaTuningField *field, const char *failure)
 {
     g_autofree char *place =
         field->node && field->node->source ? ka_mark_format(ka_node_mark(field->node)) : NULL;
@@ -498,7 +291,7 @@ append_failure(GString *failures, const Field *field, const char *failure)
 }
 
 static void
-set_field(State *state, const Field *field, GPtrArray *writes, GPtrArray *fields)
+set_field(KaTuningState *state, const KaTuningField *field, GPtrArray *writes, GPtrArray *fields)
 {
     const KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
     KaHostWrite *write = write_for(state, field, tuned, field->node == NULL);
@@ -515,7 +308,7 @@ set_field(State *state, const Field *field, GPtrArray *writes, GPtrArray *fields
 
 /* What was there before goes on being remembered. */
 static void
-forget_failed(State *state, const Field *field)
+forget_failed(KaTuningState *state, const KaTuningField *field)
 {
     KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
 
@@ -529,8 +322,11 @@ forget_failed(State *state, const Field *field)
 
 /* The kernel first, field by field; what it refused is not made to last. */
 static gboolean
-set_running(
-    State *state, KaAction *action, const KaProgress *progress, GString *failures, GError **error)
+set_running(KaTuningState *state,
+            KaAction *action,
+            const KaProgress *progress,
+            GString *failures,
+            GError **error)
 {
     g_autoptr(GPtrArray) writes =
         g_ptr_array_new_with_free_func((GDestroyNotify)ka_host_write_free);
@@ -538,7 +334,7 @@ set_running(
 
     for (guint i = 0; i < action->changes->len; i++) {
         for (guint j = 0; j < state->fields->len; j++) {
-            const Field *field = g_ptr_array_index(state->fields, j);
+            const KaTuningField *field = g_ptr_array_index(state->fields, j);
             if (concerns(g_ptr_array_index(action->changes, i), field))
                 set_field(state, field, writes, fields);
         }
@@ -547,7 +343,7 @@ set_running(
         return FALSE;
     for (guint i = 0; i < writes->len; i++) {
         const KaHostWrite *write = g_ptr_array_index(writes, i);
-        const Field *field = g_ptr_array_index(fields, i);
+        const KaTuningField *field = g_ptr_array_index(fields, i);
         if (!write->failure)
             continue;
         append_failure(failures, field, write->failure);
@@ -557,7 +353,7 @@ set_running(
 }
 
 static gboolean
-make_last(State *state, KaAction *action, const KaProgress *progress, GError **error)
+make_last(KaTuningState *state, KaAction *action, const KaProgress *progress, GError **error)
 {
     g_autoptr(GPtrArray) writes = NULL;
 
@@ -580,7 +376,7 @@ make_last(State *state, KaAction *action, const KaProgress *progress, GError **e
 static gboolean
 change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
-    g_autoptr(State) state = read_state(host, action->object, error);
+    g_autoptr(KaTuningState) state = ka_tuning_state_read(host, action->object, error);
     g_autofree char *digest = state ? digest_of(state) : NULL;
     g_autoptr(GString) failures = g_string_new(NULL);
 
@@ -593,7 +389,7 @@ change(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
     }
     if (!set_running(state, action, progress, failures, error))
         return FALSE;
-    g_autoptr(State) after = read_state(host, action->object, error);
+    g_autoptr(KaTuningState) after = ka_tuning_state_read(host, action->object, error);
     if (!after)
         return FALSE;
     note_got(state, after);
@@ -610,14 +406,14 @@ change(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
 static gboolean
 give_back(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
-    g_autoptr(State) state = read_state(host, action->object, error);
+    g_autoptr(KaTuningState) state = ka_tuning_state_read(host, action->object, error);
     g_autoptr(GPtrArray) writes =
         g_ptr_array_new_with_free_func((GDestroyNotify)ka_host_write_free);
 
     if (!state)
         return FALSE;
     for (guint i = 0; i < state->fields->len; i++) {
-        const Field *field = g_ptr_array_index(state->fields, i);
+        const KaTuningField *field = g_ptr_array_index(state->fields, i);
         const KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
         KaHostWrite *write = tuned ? write_for(state, field, tuned, TRUE) : NULL;
         if (write)
