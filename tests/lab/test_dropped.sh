@@ -23,7 +23,7 @@ status=0
 wait $running || status=$?
 took=$(($(date +%s) - began))
 [ $status = 1 ] || die "expected exit 1, got $status"
-grep -q "answers no more" bg.out || die "it doesn't say why"
+grep -q "answers no more" bg.err || die "it doesn't say why"
 [ $took -lt 45 ] || die "it took $took seconds"
 lab exec dropb ip link set hub0 up
 
