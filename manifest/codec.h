@@ -70,6 +70,7 @@ extern const KaCodec ka_uuid;     /* RFC 4122 text, case folded */
 extern const KaCodec ka_mac;      /* 52:54:00:12:34:56, case folded */
 extern const KaCodec ka_kib;      /* size; canonical whole KiB, rounded up */
 extern const KaCodec ka_bytes;    /* size; canonical bytes */
+extern const KaCodec ka_capacity; /* the same, not 0 */
 extern const KaCodec ka_uint;     /* 0 … 2^31-1 */
 extern const KaCodec ka_positive; /* 1 … 2^31-1 */
 extern const KaCodec ka_port;     /* 0 … 65535 */

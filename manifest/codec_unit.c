@@ -65,7 +65,9 @@ refuse_range(const KaCodec *codec, const char *text, GError **error)
     g_autofree char *highest = g_strdup_printf("%" G_GINT64_FORMAT, codec->maximum);
     g_autofree char *from = ka_codec_format(codec, lowest);
     g_autofree char *to = ka_codec_format(codec, highest);
-    g_autofree char *hint = g_strdup_printf("must be from %s to %s", from, to);
+    g_autofree char *hint = codec->maximum == G_MAXINT64
+                                ? g_strdup_printf("must be at least %s", from)
+                                : g_strdup_printf("must be from %s to %s", from, to);
     return ka_codec_refuse(codec, text, hint, error);
 }
 
@@ -192,11 +194,13 @@ number_equal(G_GNUC_UNUSED const KaCodec *codec, const char *a, const char *b)
     return whole_number(a, &left) && whole_number(b, &right) && left == right;
 }
 
-#define SIZE_PATTERN "^[0-9]+ *([KMGTPEkmgtpe]([iI]?[bB])?|[bB]([yY][tT][eE][sS]?)?)$"
+#define SIZE_UNIT "([KMGTPEkmgtpe]([iI]?[bB])?|[bB]([yY][tT][eE][sS]?)?)$"
+#define SIZE_PATTERN "^[0-9]+ *" SIZE_UNIT
+#define CAPACITY_PATTERN "^0*[1-9][0-9]* *" SIZE_UNIT
 #define TIME_PATTERN "^[0-9]+ *(us|ms|s|min|h)$"
 
 /* A row's own size or time codec (another unit, bounds) takes these functions from here. */
-#define SIZE(ident, title, bytes)                                                                  \
+#define SIZE(ident, title, bytes, ...)                                                             \
     const KaCodec ident = {.name = title,                                                          \
                            .expected = "a size with a unit such as 2GiB",                          \
                            .parse = size_parse,                                                    \
@@ -204,7 +208,7 @@ number_equal(G_GNUC_UNUSED const KaCodec *codec, const char *a, const char *b)
                            .equal = number_equal,                                                  \
                            .unit = bytes,                                                          \
                            .json_type = "string",                                                  \
-                           .pattern = SIZE_PATTERN}
+                           __VA_ARGS__}
 #define TIME(ident, title, example, microseconds)                                                  \
     const KaCodec ident = {.name = title,                                                          \
                            .expected = "a time with a unit such as " example,                      \
@@ -215,7 +219,8 @@ number_equal(G_GNUC_UNUSED const KaCodec *codec, const char *a, const char *b)
                            .json_type = "string",                                                  \
                            .pattern = TIME_PATTERN}
 
-SIZE(ka_kib, "size", 1024);
-SIZE(ka_bytes, "size-in-bytes", 1);
+SIZE(ka_kib, "size", 1024, .pattern = SIZE_PATTERN);
+SIZE(ka_bytes, "size-in-bytes", 1, .pattern = SIZE_PATTERN);
+SIZE(ka_capacity, "capacity", 1, .minimum = 1, .maximum = G_MAXINT64, .pattern = CAPACITY_PATTERN);
 TIME(ka_ms, "milliseconds", "20ms", 1000);
 TIME(ka_seconds, "seconds", "10s", 1000000);

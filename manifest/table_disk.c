@@ -54,7 +54,7 @@ static const KaField fields[] = {
      .way = KA_NONE,
      .doc = "the volume's name in the pool; default: the disk's"                                            },
     {.key = "size",
-     .codec = &ka_bytes,
+     .codec = &ka_capacity,
      .at = "capacity[@unit='bytes']",
      .way = KA_LIVE,
      .doc =

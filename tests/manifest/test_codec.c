@@ -93,6 +93,10 @@ size_is_formatted_in_the_largest_exact_binary_unit(G_GNUC_UNUSED void **state)
     assert_formatted(&ka_kib, "1536", "1536KiB");
     assert_formatted(&ka_bytes, "1000", "1000B");
     assert_formatted(&ka_bytes, "0", "0B");
+    assert_canonical(&ka_bytes, "0B", "0");
+    assert_canonical(&ka_capacity, "1B", "1");
+    assert_refused(&ka_capacity, "0B", "must be at least 1B");
+    assert_refused(&ka_capacity, "00 GiB", "must be at least 1B");
     assert_formatted(&ka_kib, "odd", "odd");
     assert_formatted(&ka_kib, "18446744073709551615", "18446744073709551615");
 }

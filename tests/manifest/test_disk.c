@@ -32,6 +32,17 @@ disk_without_size_or_filling_is_refused(void **state)
 }
 
 static void
+disk_of_no_size_is_refused(void **state)
+{
+    (void)state;
+    g_autoptr(Loaded) loaded = loaded_text("disks: {a: {size: 0B}, b: {size: 1B}}\n");
+
+    assert_int_equal(loaded->diagnostics->n_errors, 1);
+    assert_non_null(strstr(loaded->messages, "1:19: error: disk 'a': size: expected a size"));
+    assert_non_null(strstr(loaded->messages, "must be at least 1B"));
+}
+
+static void
 disk_with_content_of_unsaid_format_is_refused(void **state)
 {
     (void)state;
@@ -84,6 +95,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disk_filled_in_two_ways_is_refused),
         cmocka_unit_test(disk_without_size_or_filling_is_refused),
+        cmocka_unit_test(disk_of_no_size_is_refused),
         cmocka_unit_test(disk_with_content_of_unsaid_format_is_refused),
         cmocka_unit_test(disk_volume_outside_its_pool_is_refused),
         cmocka_unit_test(disk_format_unsaid_follows_from_the_pool),
