@@ -28,6 +28,7 @@ run(KaContext *context, const char *const *arguments)
 {
     static const char *const here[] = {".", NULL};
     g_autoptr(KaDiagnostics) diagnostics = ka_diagnostics_new();
+    diagnostics->secrets_elsewhere = TRUE;
     g_autoptr(KaManifest) manifest =
         ka_manifest_load(*arguments ? arguments : here, context->connect, diagnostics);
     if (manifest)
@@ -48,7 +49,8 @@ const KaCommand ka_command_validate = {
     .arguments = "[PATH…]",
     .brief = "Check manifests without any host",
     .about = "Reads the manifests, says everything that is wrong with its place, and lets\n"
-             "libvirt's own parser look at each object. Connects to nothing.",
+             "libvirt's own parser look at each object. Connects to nothing. A secret that isn't\n"
+             "here ({env: NAME}, {file: PATH}) is a warning: plan and apply want it.",
     .examples = "  kvmapply validate\n"
                 "  kvmapply validate shop.yaml hosts/\n"
                 "  generate | kvmapply validate -",

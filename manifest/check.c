@@ -53,10 +53,28 @@ frame_top(const Frame *frame)
     return frame;
 }
 
+/* "guest 'web': memory.current: …" */
+static void
+add_message(Check *check, const Frame *frame, KaSeverity severity, KaMark mark, const char *message)
+{
+    const Frame *top = frame_top(frame);
+    g_autoptr(GString) path = g_string_new(NULL);
+    append_path(path, frame);
+    if (path->len > 0)
+        g_string_append(path, ": ");
+    const char *name = top->node->key;
+    ka_diagnostics_add(check->diagnostics, severity, mark, "%s%s%s%s: %s%s", top->rows->table->kind,
+                       name ? " '" : "", name ? name : "", name ? "'" : "", path->str, message);
+    const KaField *row = frame->rows->row;
+    if (row && row->codec->secret) {
+        const GPtrArray *items = check->diagnostics->items;
+        ((KaDiagnostic *)g_ptr_array_index(items, items->len - 1))->secret = TRUE;
+    }
+}
+
 static void report(Check *check, const Frame *frame, KaMark mark, const char *format, ...)
     G_GNUC_PRINTF(4, 5);
 
-/* "guest 'web': memory.current: …" */
 static void
 report(Check *check, const Frame *frame, KaMark mark, const char *format, ...)
 {
@@ -64,20 +82,7 @@ report(Check *check, const Frame *frame, KaMark mark, const char *format, ...)
     va_start(arguments, format);
     g_autofree char *message = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-
-    const Frame *top = frame_top(frame);
-    g_autoptr(GString) path = g_string_new(NULL);
-    append_path(path, frame);
-    if (path->len > 0)
-        g_string_append(path, ": ");
-    const char *name = top->node->key;
-    ka_diagnostics_add(check->diagnostics, KA_ERROR, mark, "%s%s%s%s: %s%s", top->rows->table->kind,
-                       name ? " '" : "", name ? name : "", name ? "'" : "", path->str, message);
-    const KaField *row = frame->rows->row;
-    if (row && row->codec->secret) {
-        const GPtrArray *items = check->diagnostics->items;
-        ((KaDiagnostic *)g_ptr_array_index(items, items->len - 1))->secret = TRUE;
-    }
+    add_message(check, frame, KA_ERROR, mark, message);
 }
 
 static void
@@ -275,8 +280,12 @@ read_secret(Check *check, const Frame *frame, KaNode *node, Reading reading)
     g_autofree char *text = g_str_equal(child->key, "file") ? secret_file(child, reading, &error)
                                                             : secret_environment(child, &error);
     if (!text) {
-        report(check, frame, ka_node_mark(child), "%s", error->message);
-        return FALSE;
+        gboolean elsewhere = check->diagnostics->secrets_elsewhere;
+        add_message(check, frame, elsewhere ? KA_WARNING : KA_ERROR, ka_node_mark(child),
+                    error->message);
+        if (!elsewhere)
+            return FALSE;
+        text = g_strdup("elsewhere");
     }
     node->type = KA_NODE_SCALAR;
     node->text = ka_tree_strdup(check->tree, text);

@@ -34,6 +34,9 @@ typedef struct {
 typedef struct {
     GPtrArray *items; /* owned KaDiagnostic */
     guint n_errors;
+    /* What {env:} and {file:} name may be elsewhere only: a warning where it isn't here, and some
+     * text in its place. Set before a manifest is loaded. */
+    gboolean secrets_elsewhere;
     GPtrArray
         *sources; /* owned KaSource of manifests that couldn't be loaded: the marks point there */
 } KaDiagnostics;

@@ -138,6 +138,33 @@ validate_good_manifest_counts_objects(void **state)
 }
 
 static void
+secret_that_is_elsewhere_is_a_warning_to_validate_alone(void **state)
+{
+    Run *run = *state;
+    write_manifest(run, "shop.yaml",
+                   "guests:\n"
+                   "  web:\n"
+                   "    memory: 64MiB\n"
+                   "    graphics:\n"
+                   "      vnc: {password: {env: KA_TEST_NOT_SET}}\n"
+                   "      spice: {password: {file: nowhere.txt}}\n");
+    kvmapply(run, "validate shop.yaml");
+    assert_has(run->err, "shop.yaml:5:29: warning: guest 'web': graphics.vnc.password: environment "
+                         "variable 'KA_TEST_NOT_SET' is not set\n");
+    assert_has(run->err,
+               "shop.yaml:6:32: warning: guest 'web': graphics.spice.password: can't read "
+               "'nowhere.txt'");
+    assert_string_equal(run->out, "1 object in 1 file: no errors, 2 warnings\n");
+    assert_int_equal(run->status, 0);
+    kvmapply(run, "-c test:///default plan shop.yaml");
+    assert_has(run->err, "shop.yaml:5:29: error: ");
+    assert_has(run->err, "shop.yaml:6:32: error: ");
+    assert_int_equal(run->status, 1);
+    kvmapply(run, "-c test:///default apply --yes shop.yaml");
+    assert_int_equal(run->status, 1);
+}
+
+static void
 validate_bad_manifest_points_at_every_mistake(void **state)
 {
     Run *run = *state;
@@ -280,6 +307,8 @@ main(void)
         cmocka_unit_test_setup_teardown(help_of_every_command_goes_to_stdout, setup, teardown),
         cmocka_unit_test_setup_teardown(command_unknown_suggests_nearest, setup, teardown),
         cmocka_unit_test_setup_teardown(validate_good_manifest_counts_objects, setup, teardown),
+        cmocka_unit_test_setup_teardown(secret_that_is_elsewhere_is_a_warning_to_validate_alone,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(validate_bad_manifest_points_at_every_mistake, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(plan_of_test_host_exits_by_changes, setup, teardown),
