@@ -291,13 +291,41 @@ domain_type_of(xmlXPathContext *context, const char *arch)
     return "qemu";
 }
 
+static xmlDoc *
+parse_capabilities(KaHost *host)
+{
+    const char *text = ka_link_capabilities(host, NULL);
+    return text ? xmlReadMemory(text, (int)strlen(text), NULL, NULL,
+                                XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING)
+                : NULL;
+}
+
+GPtrArray *
+ka_link_machines(KaHost *host, const char *arch)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *path =
+        g_strdup_printf("/capabilities/guest[os_type='hvm']/arch[@name='%s']//machine",
+                        strchr(arch, '\'') ? "" : arch);
+    xmlDoc *doc = parse_capabilities(host);
+    xmlXPathContext *context = doc ? xmlXPathNewContext(doc) : NULL;
+    xmlXPathObject *found = context ? xmlXPathEval(KA_XML(path), context) : NULL;
+
+    for (int i = 0; found && found->nodesetval && i < found->nodesetval->nodeNr; i++) {
+        xmlChar *name = xmlNodeGetContent(found->nodesetval->nodeTab[i]);
+        g_ptr_array_add(names, g_strdup((const char *)name));
+        xmlFree(name);
+    }
+    xmlXPathFreeObject(found);
+    xmlXPathFreeContext(context);
+    xmlFreeDoc(doc);
+    return names;
+}
+
 const char *
 ka_link_domain_type(KaHost *host, const char *arch)
 {
-    const char *text = ka_link_capabilities(host, NULL);
-    xmlDoc *doc = text ? xmlReadMemory(text, (int)strlen(text), NULL, NULL,
-                                       XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING)
-                       : NULL;
+    xmlDoc *doc = parse_capabilities(host);
     xmlXPathContext *context = doc ? xmlXPathNewContext(doc) : NULL;
     const char *type = context ? domain_type_of(context, arch) : "qemu";
 

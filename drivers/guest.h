@@ -57,6 +57,8 @@ gboolean ka_guest_denormalise(KaDocument *document, const KaGuestForm *form, GEr
 /* What a new guest gets beside its rows' fresh values, by its architecture, where desired doesn't
  * speak of it: CPU, timers, spare ports, a better SCSI controller. Before ka_guest_denormalise. */
 void ka_guest_defaults(KaDocument *document, KaHost *host, const KaNode *desired);
+/* Is the declared machine type one that the host's libvirt lists? An error says the nearest. */
+gboolean ka_guest_check_machine(KaHost *host, KaAction *action, GError **error);
 /* Nodes of null in an export for what ka_guest_defaults would add to the rebuilt guest and this one
  * lacks. */
 void ka_guest_deny_defaults(KaTree *tree);

@@ -211,6 +211,9 @@ ka_guest_assess(KaHost *host, KaAction *action, GError **error)
     if ((action->verb == KA_REMOVE || action->verb == KA_REPLACE) && action->actual &&
         action->actual->active && !action->left_over)
         g_ptr_array_add(action->remarks, g_strdup("it is running and will be cut off"));
+    if ((action->verb == KA_CREATE || action->verb == KA_REPLACE) &&
+        !ka_guest_check_machine(host, action, error))
+        return FALSE;
     return ka_seed_assess(host, action, error) &&
            (action->verb != KA_CHANGE || assess_change(host, action, error));
 }

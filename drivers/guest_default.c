@@ -22,6 +22,26 @@ host_arch(KaHost *host)
                : g_strdup("x86_64");
 }
 
+gboolean
+ka_guest_check_machine(KaHost *host, KaAction *action, GError **error)
+{
+    const KaNode *node = ka_node_get(action->object->node, "machine");
+    const char *said = ka_node_text(action->object->node, "arch");
+    if (!node || !node->text)
+        return TRUE;
+    g_autofree char *arch = said ? g_strdup(said) : host_arch(host);
+    g_autoptr(GPtrArray) known = ka_link_machines(host, arch);
+    if (known->len == 0 || g_ptr_array_find_with_equal_func(known, node->text, g_str_equal, NULL))
+        return TRUE;
+    const char *nearest = ka_nearest(node->text, (const char *const *)known->pdata, known->len);
+    action->blame = node;
+    g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID,
+                "machine: host '%s' has no machine type '%s' for %s%s%s%s", host->name, node->text,
+                arch, nearest ? ": did you mean '" : ": 'virsh capabilities' lists what it has",
+                nearest ? nearest : "", nearest ? "'?" : "");
+    return FALSE;
+}
+
 static void
 default_machine(xmlNode *root, const char *arch)
 {

@@ -77,6 +77,9 @@ const char *ka_link_capabilities(KaHost *host, GError **error);
  * type that they have ("qemu"; "test" of the test driver), "qemu" when they can't be read. Static.
  */
 const char *ka_link_domain_type(KaHost *host, const char *arch);
+/* The machine types that the host's capabilities list for the arch: none where they can't be read or
+ * list none (the test driver's). Owned char *; caller unrefs. */
+GPtrArray *ka_link_machines(KaHost *host, const char *arch);
 /* An ordinary user's daemon (…/session): no NAT, no system bridges. */
 gboolean ka_link_is_session(const KaHost *host);
 

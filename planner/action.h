@@ -50,6 +50,7 @@ struct KaAction {
     char *name;             /* owned */
     KaHost *host;           /* borrowed */
     const KaObject *object; /* borrowed; NULL: no manifest declares it */
+    const KaNode *blame;    /* borrowed; what assess's error is about; NULL: the object */
     KaActual *actual;       /* owned; NULL: it doesn't exist */
     KaTree *tree;           /* owned; nodes that changes made of released fields point to */
     GPtrArray *changes;     /* owned KaChange; what is to be done (pending ones too) */

@@ -334,7 +334,9 @@ assess_all(KaPlan *plan, KaHostPlan *host)
             continue;
         g_mutex_lock(&plan->lock);
         ka_diagnostics_add(plan->diagnostics, KA_ERROR,
-                           action->object ? ka_node_mark(action->object->node) : KA_NOWHERE,
+                           ka_node_mark(action->blame    ? action->blame
+                                        : action->object ? action->object->node
+                                                         : NULL),
                            "%s '%s': %s", action->kind->table->kind, action->name, error->message);
         g_mutex_unlock(&plan->lock);
     }

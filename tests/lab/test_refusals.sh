@@ -112,3 +112,19 @@ guests:
 YAML
 ka 1 plan bad.yaml
 says "bad.yaml:3:" "bad.yaml:4:" "bad.yaml:5:" "bad.yaml:6:"
+
+step "a machine type that the host lacks is an error at its line, before anything is done"
+cat >odd.yaml <<'YAML'
+project: shop
+guests:
+  fine: {vcpus: 1, memory: 64MiB, state: off}
+  odd:
+    memory: 64MiB
+    machine: q53
+    state: off
+YAML
+ka 0 validate odd.yaml
+ka 1 plan odd.yaml
+says "odd.yaml:6:14: error: guest 'odd': machine: " "did you mean 'q35'?"
+ka 1 apply --yes odd.yaml
+has_not fine v list --all --name
