@@ -124,6 +124,40 @@ validate_of_what_a_newer_libvirt_may_know_is_a_warning(G_GNUC_UNUSED void **stat
 }
 
 static void
+validate_of_a_fragment_that_libvirt_drops_is_a_warning_at_it(G_GNUC_UNUSED void **state)
+{
+    assert_said("networks:\n"
+                "  lan:\n"
+                "    address: 192.168.50.1/24\n"
+                "    xml: {network: \"<mtuu size='1400'/>\"}\n"
+                "guests:\n"
+                "  a:\n"
+                "    memory: 64MiB\n"
+                "    nics: {lan: {user: true}}\n"
+                "    xml:\n"
+                "      devices: \"<watchdogg model='itco'/>\"\n"
+                "      nics.lan: \"<mtu size='1400' sise='1'/>\"\n",
+                (const char *const[]){"4:11: warning: network 'lan': xml.network: libvirt ",
+                                      "10:7: warning: guest 'a': xml.devices: libvirt ",
+                                      "11:7: warning: guest 'a': xml.nics.lan: libvirt ", NULL},
+                0);
+}
+
+/* qemu: is what the test driver can't know. */
+static void
+validate_of_a_fragment_that_libvirt_keeps_says_nothing(G_GNUC_UNUSED void **state)
+{
+    assert_valid("guests:\n"
+                 "  a:\n"
+                 "    memory: 64MiB\n"
+                 "    nics: {lan: {user: true}}\n"
+                 "    xml:\n"
+                 "      devices: \"<watchdog model='i6300esb'/>\"\n"
+                 "      nics.lan: \"<mtu size='1400'/>\"\n"
+                 "      domain: \"<qemu:commandline><qemu:arg value='-x'/></qemu:commandline>\"\n");
+}
+
+static void
 validate_of_guests_with_one_uuid_is_an_error(G_GNUC_UNUSED void **state)
 {
     assert_said(
@@ -144,6 +178,8 @@ main(void)
         cmocka_unit_test(validate_of_what_libvirt_rejects_is_an_error_at_the_object),
         cmocka_unit_test(validate_of_networks_and_pools_asks_libvirt_too),
         cmocka_unit_test(validate_of_what_a_newer_libvirt_may_know_is_a_warning),
+        cmocka_unit_test(validate_of_a_fragment_that_libvirt_drops_is_a_warning_at_it),
+        cmocka_unit_test(validate_of_a_fragment_that_libvirt_keeps_says_nothing),
         cmocka_unit_test(validate_of_guests_with_one_uuid_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
