@@ -236,8 +236,9 @@ finish(Fetch *fetch, const char *url, GError **error)
     const KaFetchRequest *request = fetch->request;
     g_autofree char *sha256 = NULL, *sha512 = NULL;
 
-    ka_hash_end(partial->hash, &sha256, &sha512);
-    if (!is_met(request->sha256, sha256, "sha256", error) ||
+    ka_hash_reach(partial->hash, partial->size_bytes);
+    if (!ka_hash_end(partial->hash, fetch->action, fetch->progress, &sha256, &sha512, error) ||
+        !is_met(request->sha256, sha256, "sha256", error) ||
         !is_met(request->sha512, sha512, "sha512", error))
         return NULL;
     g_autoptr(KaFetched) fetched = fetched_new(request, sha256, FALSE);
@@ -273,7 +274,7 @@ transfer(Fetch *fetch, const char *url, const Known *known, gboolean *ret_is_sam
                       .progress = fetch->progress};
 
     if (is_complete(fetch))
-        return ka_partial_rehash(fetch->partial, fetch->action, fetch->progress, error);
+        return TRUE;
     gboolean is_done = g_str_equal(ka_url_scheme(url), "file") ? ka_transfer_file(&one, error)
                                                                : ka_transfer(&one, error);
     fetch->retry_after_seconds = MAX(fetch->retry_after_seconds, one.retry_after_seconds);

@@ -21,8 +21,7 @@ typedef struct {
     int fd;
     guint64 size_bytes;    /* what is there */
     guint64 flushed_bytes; /* what is on its way to the disk */
-    guint64 hashed_bytes;  /* what hash is of */
-    KaHash *hash;          /* owned */
+    KaHash *hash;          /* owned; of the file, from its beginning; NULL: a failed restart */
     gboolean with_sha512;
     gboolean resumed;      /* some of it is of an earlier answer */
     char *url_digest;      /* owned; SHA-256 of the URL that it is of; NULL: nothing is there */
@@ -42,11 +41,6 @@ gboolean ka_partial_restart(KaPartial *partial,
                             guint64 total_bytes,
                             GError **error);
 gboolean ka_partial_add(KaPartial *partial, const void *data, gsize n_bytes, GError **error);
-/* Reads again what the digest doesn't cover. */
-gboolean ka_partial_rehash(KaPartial *partial,
-                           const KaAction *action,
-                           const KaProgress *progress,
-                           GError **error);
 /* Removes it from the disk. */
 void ka_partial_drop(KaPartial *partial);
 

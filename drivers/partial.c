@@ -28,14 +28,6 @@ read_boot_id(void)
 }
 
 static void
-begin_hash(KaPartial *partial)
-{
-    ka_hash_free(partial->hash);
-    partial->hash = ka_hash_new(partial->with_sha512);
-    partial->hashed_bytes = 0;
-}
-
-static void
 read_from(KaPartial *partial, gboolean is_checked)
 {
     g_autoptr(GKeyFile) from = g_key_file_new();
@@ -69,7 +61,7 @@ ka_partial_open(const char *name, gboolean with_sha512, gboolean is_checked, GEr
     partial->size_bytes = (guint64)status.st_size;
     partial->resumed = partial->size_bytes > 0;
     read_from(partial, is_checked);
-    begin_hash(partial);
+    partial->hash = ka_hash_new(partial->fd, with_sha512);
     return g_steal_pointer(&partial);
 }
 
@@ -78,9 +70,9 @@ ka_partial_free(KaPartial *partial)
 {
     if (partial == NULL)
         return;
+    ka_hash_free(partial->hash); /* it reads fd */
     if (partial->fd >= 0)
         g_close(partial->fd, NULL);
-    ka_hash_free(partial->hash);
     ka_validator_clear(&partial->validator);
     g_free(partial->url_digest);
     g_free(partial->path);
@@ -115,13 +107,13 @@ ka_partial_restart(KaPartial *partial,
                    guint64 total_bytes,
                    GError **error)
 {
+    ka_hash_free(g_steal_pointer(&partial->hash));
     /* Emptied before anything says whose the bytes are: cut between the two, it is empty. */
     if (ftruncate(partial->fd, 0) < 0)
         return ka_file_error(error, "empty", partial->path);
     partial->size_bytes = partial->flushed_bytes = 0;
     partial->resumed = FALSE;
-    if (partial->hashed_bytes > 0)
-        begin_hash(partial);
+    partial->hash = ka_hash_new(partial->fd, partial->with_sha512);
     ka_validator_clear(&partial->validator);
     if (validator) {
         partial->validator.etag = g_strdup(validator->etag);
@@ -136,49 +128,15 @@ ka_partial_restart(KaPartial *partial,
 gboolean
 ka_partial_add(KaPartial *partial, const void *data, gsize n_bytes, GError **error)
 {
-    g_assert(partial->hashed_bytes == partial->size_bytes);
-    ka_hash_add(partial->hash, data, n_bytes);
-    partial->hashed_bytes += n_bytes;
     if (!ka_write_at(partial->fd, data, n_bytes, partial->size_bytes, partial->path, error))
         return FALSE;
     partial->size_bytes += n_bytes;
+    ka_hash_reach(partial->hash, partial->size_bytes);
     if (partial->size_bytes - partial->flushed_bytes >= FLUSH_BYTES) {
         sync_file_range(partial->fd, (off64_t)partial->flushed_bytes,
                         (off64_t)(partial->size_bytes - partial->flushed_bytes),
                         SYNC_FILE_RANGE_WRITE);
         partial->flushed_bytes = partial->size_bytes;
-    }
-    return TRUE;
-}
-
-gboolean
-ka_partial_rehash(KaPartial *partial,
-                  const KaAction *action,
-                  const KaProgress *progress,
-                  GError **error)
-{
-    g_autofree char *buffer = g_malloc(KA_FETCH_BUFFER_BYTES);
-
-    if (partial->hashed_bytes > partial->size_bytes) /* a write failed behind the digest */
-        begin_hash(partial);
-    while (partial->hashed_bytes < partial->size_bytes) {
-        gsize want =
-            (gsize)MIN(partial->size_bytes - partial->hashed_bytes, (guint64)KA_FETCH_BUFFER_BYTES);
-        gssize n = pread(partial->fd, buffer, want, (off_t)partial->hashed_bytes);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n == 0)
-            errno = EIO; /* it became shorter under our lock */
-        if (n <= 0)
-            return ka_file_error(error, "read", partial->path);
-        ka_hash_add(partial->hash, buffer, (gsize)n);
-        partial->hashed_bytes += (guint64)n;
-        if (partial->hashed_bytes % (16 << 20) < (guint64)n)
-            ka_progress_step(progress, action, "reads again what is there", partial->hashed_bytes,
-                             partial->size_bytes, "B");
-        if (!ka_may_go_on(progress, "the download", error))
-            return FALSE;
     }
     return TRUE;
 }

@@ -361,8 +361,8 @@ resumable(const KaTransfer *transfer)
     return is_strong_date(transfer) ? partial->validator.modified : NULL;
 }
 
-static gboolean
-ask_for_rest(Exchange *exchange, Headers **headers, GError **error)
+static void
+ask_for_rest(Exchange *exchange, Headers **headers)
 {
     const KaTransfer *transfer = exchange->of;
     const char *validator = resumable(transfer);
@@ -372,20 +372,17 @@ ask_for_rest(Exchange *exchange, Headers **headers, GError **error)
                                         : validator != NULL;
 
     if (!resumes)
-        return TRUE;
-    if (!ka_partial_rehash(transfer->partial, transfer->action, transfer->progress, error))
-        return FALSE;
+        return;
     exchange->asked_offset = transfer->partial->size_bytes;
     if (exchange->is_ftp) {
         curl_easy_setopt(exchange->curl, CURLOPT_RESUME_FROM_LARGE,
                          (curl_off_t)exchange->asked_offset);
-        return TRUE;
+        return;
     }
     g_autofree char *range = g_strdup_printf("%" G_GUINT64_FORMAT "-", exchange->asked_offset);
     g_autofree char *if_range = g_strdup_printf("If-Range: %s", validator);
     curl_easy_setopt(exchange->curl, CURLOPT_RANGE, range);
     *headers = curl_slist_append(*headers, if_range);
-    return TRUE;
 }
 
 static void
@@ -520,8 +517,7 @@ exchange_once(KaTransfer *transfer, CURL *curl, char **url, guint n_hops, GError
     exchange.is_ftp = g_str_equal(ka_url_scheme(*url), "ftp");
     curl_easy_reset(curl);
     set_up(&exchange, message);
-    if (!ask_for_rest(&exchange, &headers, error))
-        return FALSE;
+    ask_for_rest(&exchange, &headers);
     ask_for_change(&exchange, &headers);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     CURLcode code = curl_easy_perform(curl);

@@ -7,6 +7,9 @@
 
 #include "drivers/fetch_part.h"
 
+#include <glib/gstdio.h>
+#include <unistd.h>
+
 #define A8 "aaaaaaaa"
 #define B8 "bbbbbbbb"
 #define A64 A8 A8 A8 A8 A8 A8 A8 A8
@@ -64,29 +67,62 @@ checksums_of_every_form_are_found(void **state)
     }
 }
 
-/* More than one block, in pieces that fit none, as published (FIPS 180: a million times 'a'). */
-static void
-hash_of_many_pieces_is_the_published_one(void **state)
+static int
+write_some(int fd, guint n)
 {
-    g_autoptr(KaHash) hash = ka_hash_new(TRUE);
-    g_autofree char *sha256 = NULL, *sha512 = NULL, *piece = g_strnfill(997, 'a');
+    g_autofree char *piece = g_strnfill(n, 'a');
+
+    return (int)write(fd, piece, n);
+}
+
+/* In pieces that fit no block, as published (FIPS 180: a million times 'a'). */
+static void
+hash_of_a_growing_file_is_the_published_one(void **state)
+{
+    g_autofree char *path = NULL, *sha256 = NULL, *sha512 = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GCancellable) cancel = g_cancellable_new();
+    const KaAction action = {0};
+    const KaProgress progress = {.cancel = cancel};
+    int fd = g_file_open_tmp("ka-hash-XXXXXX", &path, NULL);
+    KaHash *hash = ka_hash_new(fd, TRUE);
 
     (void)state;
-    for (guint left = 1000000; left > 0; left -= MIN(left, 997))
-        ka_hash_add(hash, piece, MIN(left, 997));
-    ka_hash_end(hash, &sha256, &sha512);
+    g_unlink(path);
+    for (guint done = 0, n = 0; done < 1000000; done += n) {
+        n = MIN(1000000 - done, 997);
+        assert_int_equal(write_some(fd, n), n);
+        ka_hash_reach(hash, done + n);
+    }
+    assert_true(ka_hash_end(hash, &action, &progress, &sha256, &sha512, &error));
     assert_string_equal(sha256, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
     assert_string_equal(sha512, "e718483d0ce769644e2e42c7bc15b4638e1f98b13b2044285632a803afa973eb"
                                 "de0ff244877ea60a4cb0432ce577c31beb009c5c2c49aa2e4eadb217ad8cc09b");
+    ka_hash_free(hash);
+    g_close(fd, NULL);
 }
 
 static void
-hash_that_never_ends_is_freed(void **state)
+hash_of_what_became_shorter_fails(void **state)
 {
-    g_autoptr(KaHash) hash = ka_hash_new(FALSE);
+    g_autofree char *path = NULL, *sha256 = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GCancellable) cancel = g_cancellable_new();
+    const KaAction action = {0};
+    const KaProgress progress = {.cancel = cancel};
+    int fd = g_file_open_tmp("ka-hash-XXXXXX", &path, NULL);
+    KaHash *hash = ka_hash_new(fd, FALSE), *unread = ka_hash_new(fd, FALSE);
 
     (void)state;
-    ka_hash_add(hash, "abc", 3);
+    g_unlink(path);
+    assert_int_equal(write_some(fd, 10), 10);
+    ka_hash_reach(unread, 10);
+    ka_hash_free(unread);
+    ka_hash_reach(hash, 11);
+    assert_false(ka_hash_end(hash, &action, &progress, &sha256, NULL, &error));
+    assert_non_null(strstr(error->message, "can't read"));
+    ka_hash_free(hash);
+    g_close(fd, NULL);
 }
 
 int
@@ -94,8 +130,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(checksums_of_every_form_are_found),
-        cmocka_unit_test(hash_of_many_pieces_is_the_published_one),
-        cmocka_unit_test(hash_that_never_ends_is_freed),
+        cmocka_unit_test(hash_of_a_growing_file_is_the_published_one),
+        cmocka_unit_test(hash_of_what_became_shorter_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
