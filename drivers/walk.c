@@ -39,16 +39,16 @@ KaStep
 ka_step_read(KaSpan path)
 {
     const char *end = ka_span_skip(path.at, path.end, "/");
-    const char *bracket = memchr(path.at, '[', (gsize)(end - path.at));
+    const char *bracket = ka_span_skip(path.at, end, "[");
     KaStep step = {
-        .name = {path.at,                        bracket ? bracket : end},
-        .predicates = {bracket ? bracket : end,        end                    },
-        .rest = {end < path.end ? end + 1 : end, path.end               }
+        .name = {path.at,                        bracket },
+        .predicates = {bracket,                        end     },
+        .rest = {end < path.end ? end + 1 : end, path.end}
     };
-    const char *colon = memchr(step.name.at, ':', (gsize)(step.name.end - step.name.at));
+    const char *colon = ka_span_skip(step.name.at, step.name.end, ":");
 
     step.is_self = ka_span_equal(step.name, "self") || ka_span_equal(step.name, ".");
-    if (colon) {
+    if (colon < step.name.end) {
         step.prefix = (KaSpan){step.name.at, colon};
         step.name.at = colon + 1;
     }
