@@ -1,12 +1,14 @@
 #!/bin/sh
 # ansible.sh KVMAPPLY URI: planning 50 unchanged guests against a playbook of community.libvirt that
 # says the same of the same guests and has nothing to do. The host must be empty; it is left empty.
+# Exits with 77 where it can't be measured.
 set -eu
 binary=$1 uri=$2
 name="plan 50 unchanged guests / Ansible's community.libvirt doing nothing"
-if ! ansible-doc -t module community.libvirt.virt >/dev/null 2>&1; then
-    echo "$name: not measured (0.01): the collection isn't here (Debian: ansible, python3-libvirt)"
-    exit 0
+if ! ansible-doc -t module community.libvirt.virt 2>/dev/null | grep -q LIBVIRT ||
+    ! /usr/bin/python3 -c 'import libvirt' 2>/dev/null; then
+    echo "$name: not measured (0.01)   install the packages ansible and python3-libvirt for it"
+    exit 77
 fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
