@@ -254,6 +254,22 @@ plan_delete_of_foreign_object_with_scoped_word_goes(void **state)
 }
 
 static void
+plan_word_that_an_object_says_holds_for_it_alone(void **state)
+{
+    Fixture *f = *state;
+    f->options.remove = TRUE;
+    g_autoptr(KaPlan) made = PLAN(
+        f, "project: shop\nguests: {web: {memory: 1GiB, allow: [delete]}, db: {memory: 1GiB}}\n",
+        {.host = "local", .kind = "guest", .name = "web", .project = "shop"},
+        {.host = "local", .kind = "guest", .name = "db", .project = "shop"});
+    assert_int_equal(made->n_remove, 2);
+    assert_int_equal(made->n_lacking, 1);
+    for (guint i = 0; i < 2; i++)
+        assert_int_equal(action(made, 0, i)->lacking,
+                         g_str_equal(action(made, 0, i)->name, "web") ? 0 : KA_WORD_DELETE);
+}
+
+static void
 plan_replace_wants_delete(void **state)
 {
     Fixture *f = *state;
@@ -386,6 +402,7 @@ main(void)
         CASE(plan_delete_of_protected_is_refused),
         CASE(plan_delete_of_foreign_object_wants_adopt_too),
         CASE(plan_delete_of_foreign_object_with_scoped_word_goes),
+        CASE(plan_word_that_an_object_says_holds_for_it_alone),
         CASE(plan_replace_wants_delete),
         CASE(plan_unreachable_host_is_unknown_and_others_go_on),
         CASE(plan_guest_is_not_created_while_a_host_is_unknown),
