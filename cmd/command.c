@@ -188,10 +188,12 @@ complain_option(const KaContext *context,
             continue;
         const char *nearest =
             ka_nearest(parts[0] + 2, (const char *const *)names->pdata, names->len);
-        if (nearest) {
+        if (nearest)
             ka_complain(context, "unknown option '%s'; did you mean '--%s'?", parts[0], nearest);
-            return KA_EXIT_ERROR;
-        }
+        else
+            ka_complain(context, "unknown option '%s'; see kvmapply %s%s--help", parts[0], help,
+                        command ? " " : "");
+        return KA_EXIT_ERROR;
     }
     ka_complain(context, "%s; see kvmapply %s%s--help", error->message, help, command ? " " : "");
     return KA_EXIT_ERROR;

@@ -115,6 +115,10 @@ command_unknown_suggests_nearest(void **state)
     kvmapply(run, "plan --prnue");
     assert_int_equal(run->status, 1);
     assert_has(run->err, "unknown option '--prnue'; did you mean '--prune'?");
+    kvmapply(run, "plan --zzzzzz");
+    assert_int_equal(run->status, 1);
+    assert_string_equal(run->err,
+                        "kvmapply: unknown option '--zzzzzz'; see kvmapply plan --help\n");
     kvmapply(run, "apply --allow restart=web");
     assert_int_equal(run->status, 1);
     assert_has(run->err, "expected KIND/NAME");
