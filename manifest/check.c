@@ -199,15 +199,6 @@ claim(Check *check, const Frame *frame, guint item_start)
 
 /* --- secrets --- */
 
-static char *
-beside_manifest(const KaNode *node, const char *path)
-{
-    if (g_path_is_absolute(path) || !node->source || node->source->name[0] == '<')
-        return g_strdup(path);
-    g_autofree char *folder = g_path_get_dirname(node->source->name);
-    return g_str_equal(folder, ".") ? g_strdup(path) : g_build_filename(folder, path, NULL);
-}
-
 /* What a file is read for: how much of it is meant. */
 typedef enum {
     SECRET, /* a line, without its end */
@@ -227,7 +218,7 @@ drop_line_end(char *text, gsize length)
 static char *
 secret_file(const KaNode *node, Reading reading, GError **error)
 {
-    g_autofree char *path = beside_manifest(node, node->text);
+    g_autofree char *path = ka_node_local_path(node);
     g_autofree char *text = NULL;
     gsize length = 0;
     g_autoptr(GError) failure = NULL;

@@ -469,6 +469,7 @@ const KaCodec ka_name = {.name = "name",
 NAME_OF(ka_host_name, "host");
 NAME_OF(ka_network_name, "network");
 NAME_OF(ka_pool_name, "pool");
+NAME_OF(ka_image_name, "image");
 NAME_OF(ka_disk_name, "disk");
 const KaCodec ka_word = {.name = "word",
                          .expected = "a word of letters, digits and _ . : + -",
@@ -487,6 +488,10 @@ const KaCodec ka_path = {.name = "path",
                          .equal = equal_parsed,
                          .json_type = "string",
                          .pattern = "^/"};
+const KaCodec ka_local_file = {.name = "local-file",
+                               .expected = "a local file, relative to the manifest",
+                               .is_canonical = is_line,
+                               .json_type = "string"};
 const KaCodec ka_secret = {.name = "secret",
                            .expected = "one line of text, {file: PATH} or {env: NAME}",
                            .is_canonical = is_line,

@@ -58,10 +58,11 @@ extern const KaCodec ka_string; /* any text without control characters but newli
 extern const KaCodec ka_line;   /* one line of text */
 extern const KaCodec ka_name;   /* an object's name: see ka_name_check */
 /* Names of objects of a kind, declared or (where the resolver allows it) on the host. */
-extern const KaCodec ka_host_name, ka_network_name, ka_pool_name, ka_disk_name;
+extern const KaCodec ka_host_name, ka_network_name, ka_pool_name, ka_image_name, ka_disk_name;
 extern const KaCodec ka_word;     /* [A-Za-z0-9_.:+-]+ : device names, models */
 extern const KaCodec ka_device;   /* [A-Za-z0-9_-]+ : what libvirt keeps in a ua- alias */
 extern const KaCodec ka_path;     /* absolute path; /a//b/ equals /a/b */
+extern const KaCodec ka_local_file; /* where kvmapply runs, relative to the manifest */
 extern const KaCodec ka_secret;   /* as ka_line, secret */
 /* Any YAML or text, for a reader in the guest: stays a tree (of no rows, all secret) when checked;
  * {file:} and {env:} anywhere in it are the texts they name. */

@@ -3,7 +3,8 @@
 #include <string.h>
 
 const KaKind *const ka_kinds[] = {
-    &ka_kind_host, &ka_kind_tuning, &ka_kind_network, &ka_kind_pool, &ka_kind_disk, &ka_kind_guest,
+    &ka_kind_host,  &ka_kind_tuning, &ka_kind_network, &ka_kind_pool,
+    &ka_kind_image, &ka_kind_disk,   &ka_kind_guest,
 };
 const gsize ka_n_kinds = G_N_ELEMENTS(ka_kinds);
 

@@ -35,12 +35,13 @@ typedef struct {
     /* Adds what follows from other values (fresh nodes: a MAC, a bus) and reports what no row can
      * see alone. NULL: nothing. */
     void (*complete)(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics);
+    gboolean on_demand; /* nothing of its own: made where something is to be made of it */
 } KaKind;
 
 /* Each in its table's file. A new kind is such a file, a line here and one in kinds.c. */
-extern const KaKind ka_kind_host, ka_kind_tuning, ka_kind_network, ka_kind_pool, ka_kind_disk,
-    ka_kind_guest;
-/* In the order in which they are created: host, network, pool, disk, guest. */
+extern const KaKind ka_kind_host, ka_kind_tuning, ka_kind_network, ka_kind_pool, ka_kind_image,
+    ka_kind_disk, ka_kind_guest;
+/* In the order in which they are created: host, network, pool, image, disk, guest. */
 extern const KaKind *const ka_kinds[];
 extern const gsize ka_n_kinds;
 /* By singular ("guest") or plural ("guests"); NULL: no such kind. */

@@ -303,3 +303,13 @@ ka_path_split(const char *path)
     }
     return g_strv_builder_end(keys);
 }
+
+char *
+ka_node_local_path(const KaNode *node)
+{
+    if (g_path_is_absolute(node->text) || !node->source || node->source->name[0] == '<')
+        return g_strdup(node->text);
+    g_autofree char *folder = g_path_get_dirname(node->source->name);
+    return g_str_equal(folder, ".") ? g_strdup(node->text)
+                                    : g_build_filename(folder, node->text, NULL);
+}

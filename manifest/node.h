@@ -71,6 +71,9 @@ const char *ka_node_text(const KaNode *node, const char *path);
 /* The scalar at a path, with the maps on the way made where they are missing. */
 KaNode *ka_node_put(KaTree *tree, KaNode *root, const char *path, const char *text);
 
+/* The local file that a scalar names, relative to the folder of its manifest. Caller frees. */
+char *ka_node_local_path(const KaNode *node);
+
 /* For GLib's containers, which take what they only borrow as plain pointers. */
 static inline gpointer
 ka_borrow(gconstpointer borrowed)

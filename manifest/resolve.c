@@ -304,7 +304,8 @@ place_other(Resolver *resolver, KaObject *object)
 static void
 check_placed(Resolver *resolver, KaObject *object)
 {
-    if (object->hosts->len > 0 || object->has_own_host || object->kind == &ka_kind_host)
+    if (object->hosts->len > 0 || object->has_own_host || object->kind->on_demand ||
+        object->kind == &ka_kind_host)
         return;
     gboolean optional = may_be_undeclared(object->kind);
     ka_diagnostics_add(

@@ -26,6 +26,7 @@ KA_ENUM(disk_format,
         "linux-raid",
         "extended");
 KA_ENUM(disk_allocation, "sparse", "full");
+KA_ENUM(disk_clone, "linked", "full");
 KA_ENUM(disk_encryption, "luks", "qcow", "default");
 KA_NUMBER(disk_owner, -1, G_MAXINT32);
 
@@ -97,6 +98,14 @@ static const KaField fields[] = {
      .codec = &ka_line,
      .way = KA_NONE,
      .doc = "a local image file to upload when it is made, relative to the manifest; wants format"                                                                                         },
+    {.key = "image",
+     .codec = &ka_image_name,
+     .way = KA_NONE,
+     .doc = "an image that it is made from; a newer build changes no disk that is there"},
+    {.key = "clone",
+     .codec = &disk_clone,
+     .way = KA_NONE,
+     .doc = "of image: linked (a thin clone) or full (a copy); default: linked where the pool can"},
     {.key = "compat",
      .codec = &ka_word,
      .at = "target/compat",
@@ -214,7 +223,7 @@ static const KaTable table = {
 };
 
 /* Of two ways to fill a disk only one can be meant. */
-static const char *const fillings[] = {"backing", "backing-path", "from", "content"};
+static const char *const fillings[] = {"backing", "backing-path", "from", "content", "image"};
 
 static gboolean
 has(const KaNode *node, const char *key)
@@ -252,6 +261,11 @@ check_pairs(const KaObject *object, KaDiagnostics *diagnostics)
         {"content",      "format"        },
         {"backing-path", "backing-format"},
     };
+    const KaNode *clone = ka_node_get(object->node, "clone");
+
+    if (clone && !has(object->node, "image"))
+        ka_diagnostics_add(diagnostics, KA_ERROR, ka_node_mark(clone),
+                           "disk '%s': 'clone' goes with 'image' alone", object->name);
 
     for (gsize i = 0; i < G_N_ELEMENTS(pairs); i++) {
         if (has(object->node, pairs[i][0]) && !has(object->node, pairs[i][1]))
