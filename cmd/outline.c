@@ -196,7 +196,7 @@ add_action(GPtrArray *lines, const KaAction *action, gboolean verbose)
 
     put(&line->effect, place_of(action));
     if (makes && action->object)
-        put(&line->value, ka_value_object(action->object));
+        put(&line->value, action->doing ? g_strdup(action->doing) : ka_value_object(action->object));
     if (action->left_over)
         put(&line->effect, g_strdup("left over; --prune and the word delete"));
     else if (action->verb == KA_REMOVE || action->verb == KA_REPLACE)

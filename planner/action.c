@@ -87,6 +87,7 @@ ka_action_free(KaAction *action)
     ka_actual_free(action->actual);
     ka_tree_free(action->tree);
     g_clear_error(&action->error);
+    g_free(action->doing);
     g_free(action->name);
     g_free(action);
 }

@@ -56,6 +56,7 @@ struct KaAction {
     GPtrArray *changes;     /* owned KaChange; what is to be done (pending ones too) */
     GPtrArray *notes;   /* owned KaChange whose difference can't be acted on (fixed at creation) */
     GPtrArray *remarks; /* owned char *; what else a reader should know */
+    char *doing;        /* owned; what it comes to, where its object doesn't say; NULL: it does */
     KaWords words;      /* what the user must have said */
     KaWords allowed;    /* what the user has said of this object; set before assess */
     KaWords lacking;    /* … and hasn't */

@@ -24,6 +24,7 @@ typedef struct {
                             every field of everything that exists */
     GHashTable *disks;   /* borrowed name → KaObject of all declared disks */
     gboolean remove;     /* they are to go: what is half-made counts, too */
+    GPtrArray *makers;   /* of kinds on demand: borrowed KaAction that make something of them */
 } KaWanted;
 
 /* What one kind can do on a host. All calls may block; none prints. */
@@ -31,7 +32,8 @@ typedef struct {
     const char *kind; /* "guest" */
     gboolean late;    /* observed after all that aren't: it needs what they left (disks: the guests'
                          records) */
-    /* Reports every object of the kind that is wanted, every other one that has a record (with its
+    /* Of a kind on demand: what nothing more is to be done for. Of others:
+     * Reports every object of the kind that is wanted, every other one that has a record (with its
      * name and record only, config NULL), and nothing else; for export every one with all its
      * fields. */
     gboolean (*observe)(

@@ -75,6 +75,24 @@ link_declared(KaAction *action, GHashTable *by_object)
     }
 }
 
+/* What is made on demand goes where its user's other needs are: into a new disk's pool. */
+static void
+link_on_demand(KaAction *action, GHashTable *by_object)
+{
+    const GPtrArray *needs_of = action->object ? action->object->needs : NULL;
+
+    for (guint i = 0; needs_of && !removes(action) && i < needs_of->len * needs_of->len; i++) {
+        KaObject *made = g_ptr_array_index(needs_of, i / needs_of->len);
+        KaObject *first = g_ptr_array_index(needs_of, i % needs_of->len);
+        KaAction *making = g_hash_table_lookup(by_object, made);
+        KaAction *before = g_hash_table_lookup(by_object, first);
+
+        if (made->kind->on_demand && making && before && !removes(before) &&
+            ka_kind_index(first->kind) < ka_kind_index(made->kind))
+            g_ptr_array_add(making->after, before);
+    }
+}
+
 /* Actions that keep or make what needs an object of another kind, by that object. */
 static GHashTable *
 users_of_objects(const GPtrArray *actions)
@@ -140,6 +158,7 @@ ka_graph_order(GPtrArray *actions, GError **error)
         KaAction *action = g_ptr_array_index(actions, i);
         link_declared(action, by_object);
         link_copy(action, users);
+        link_on_demand(action, by_object);
         if (removes(action) && !action->left_over)
             link_removal(action, actions);
     }

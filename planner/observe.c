@@ -75,6 +75,41 @@ ka_plan_targets(const KaPlan *plan, const KaObject *object)
                                 : needed_by_target(plan, object);
 }
 
+/* What is to be made of objects of the kind. */
+static GPtrArray *
+makers_of(const KaHostPlan *host, const KaKind *kind)
+{
+    GPtrArray *makers = g_ptr_array_new();
+
+    for (guint i = 0; i < host->actions->len; i++) {
+        KaAction *action = g_ptr_array_index(host->actions, i);
+        for (guint j = 0; action->object && j < action->object->needs->len &&
+                          (action->verb == KA_CREATE || action->verb == KA_REPLACE);
+             j++) {
+            const KaObject *need = g_ptr_array_index(action->object->needs, j);
+            if (need->kind == kind)
+                g_ptr_array_add(makers, action);
+        }
+    }
+    return makers;
+}
+
+static GHashTable *
+wanted_by(const GPtrArray *makers, const KaKind *kind)
+{
+    GHashTable *wanted = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < makers->len; i++) {
+        const KaAction *action = g_ptr_array_index(makers, i);
+        for (guint j = 0; j < action->object->needs->len; j++) {
+            KaObject *need = g_ptr_array_index(action->object->needs, j);
+            if (need->kind == kind)
+                g_hash_table_insert(wanted, ka_borrow(need->name), need);
+        }
+    }
+    return wanted;
+}
+
 static GHashTable *
 wanted_on(const KaPlan *plan, const KaHost *host, const KaKind *kind)
 {
@@ -307,13 +342,16 @@ observe_kind(KaPlan *plan, KaHostPlan *host, const KaDriver *driver, GError **er
 {
     const KaKind *kind = ka_kind_find(driver->kind);
     const KaKind *disk = ka_kind_find("disk");
-    g_autoptr(GHashTable) wanted = wanted_on(plan, host->host, kind);
+    g_autoptr(GPtrArray) makers = kind->on_demand ? makers_of(host, kind) : NULL;
+    g_autoptr(GHashTable) wanted =
+        makers ? wanted_by(makers, kind) : wanted_on(plan, host->host, kind);
     g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
     Observation observation = {.plan = plan, .host = host, .kind = kind, .seen = seen};
 
     observation.wanted = (KaWanted){.kind = kind,
                                     .project = plan->manifest->project,
                                     .objects = wanted,
+                                    .makers = makers,
                                     .remove = plan->options.remove};
     if (disk)
         observation.wanted.disks = plan->manifest->by_name[ka_kind_index(disk)];
@@ -347,6 +385,14 @@ typedef struct {
     KaHostPlan *host;
 } Task;
 
+/* What is wanted on demand follows from all else. */
+#define N_TURNS 3
+static guint
+turn_of(const KaDriver *driver)
+{
+    return ka_kind_find(driver->kind)->on_demand ? N_TURNS - 1 : driver->late;
+}
+
 static gpointer
 observe_host(gpointer data)
 {
@@ -354,10 +400,10 @@ observe_host(gpointer data)
     KaHost *host = task->host->host;
 
     task->plan->drivers->connect(host, task->plan->options.timeout_seconds);
-    for (int late = FALSE; late <= TRUE; late++) {
+    for (guint turn = 0; turn < N_TURNS; turn++) {
         for (gsize i = 0; !host->error && i < task->plan->drivers->n_drivers; i++) {
             const KaDriver *driver = task->plan->drivers->drivers[i];
-            if (driver->late == late)
+            if (turn_of(driver) == turn)
                 observe_kind(task->plan, task->host, driver, &host->error);
         }
     }

@@ -84,6 +84,13 @@ check_address(const KaManifest *manifest, const char *option, const char *addres
                     parts[0]);
         return FALSE;
     }
+    if (kind->on_demand && g_str_equal(option, "--replace")) {
+        g_set_error(error, KA_PLAN_ERROR, KA_PLAN_ERROR_ARGUMENT,
+                    "--replace '%s': it is made anew when what it is declared to be changes; "
+                    "replace what is made of it",
+                    address);
+        return FALSE;
+    }
     return TRUE;
 }
 
@@ -171,7 +178,7 @@ mark_unknown(KaPlan *plan, KaHostPlan *host)
     for (gsize k = 0; k < plan->drivers->n_drivers; k++) {
         const KaKind *kind = ka_kind_find(plan->drivers->drivers[k]->kind);
         const GPtrArray *objects = plan->manifest->objects[ka_kind_index(kind)];
-        for (guint i = 0; i < objects->len; i++) {
+        for (guint i = 0; i < objects->len && !kind->on_demand; i++) {
             KaObject *object = g_ptr_array_index(objects, i);
             if (!g_ptr_array_find(object->hosts, host->host->object, NULL))
                 continue;
