@@ -1,3 +1,4 @@
+#include "drivers/invalid.h"
 #include "drivers/link.h"
 
 #include <errno.h>
@@ -116,4 +117,16 @@ int
 ka_libvirt_code(void)
 {
     return virGetLastErrorCode();
+}
+
+gboolean
+ka_invalid(GError **error, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (error)
+        *error = g_error_new_valist(KA_HOST_ERROR, KA_HOST_ERROR_INVALID, format, arguments);
+    va_end(arguments);
+    return FALSE;
 }

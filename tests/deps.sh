@@ -8,7 +8,7 @@ kind=${1:-run}
 debian="cmake gcc make pkg-config libglib2.0-dev libyaml-dev libxml2-dev libjson-glib-dev libvirt-dev
 libcurl4-openssl-dev libgnutls28-dev liblzma-dev zlib1g-dev libzstd-dev libbz2-dev libisofs-dev ca-certificates
 libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base iptables
-iproute2 kmod libguestfs-dev"
+iproute2 kmod libcrypt-dev libguestfs-dev"
 # Parts of libvirt-daemon that are packages of their own in some releases.
 debian_parts="libvirt-daemon-driver-qemu libvirt-daemon-driver-network libvirt-daemon-driver-nwfilter
 libvirt-daemon-driver-storage libvirt-daemon-driver-secret libvirt-daemon-driver-nodedev"
@@ -20,7 +20,7 @@ fedora="cmake gcc make pkgconf-pkg-config glib2-devel libyaml-devel libxml2-deve
 libcurl-devel gnutls-devel xz-devel zlib-devel libzstd-devel bzip2-devel libisofs-devel ca-certificates
 libvirt-devel libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-network
 libvirt-daemon-driver-storage libvirt-daemon-driver-nwfilter libvirt-daemon-driver-secret libvirt-client qemu-system-x86-core qemu-img
-dnsmasq iproute cpio kmod diffutils libguestfs-devel libguestfs libguestfs-xfs"
+dnsmasq iproute cpio kmod diffutils libxcrypt-devel libguestfs-devel libguestfs libguestfs-xfs"
 fedora_test="libcmocka-devel python3-jsonschema python3-pyyaml openssh-server openssh-clients util-linux iputils libasan libubsan
 nginx openssl parted xorriso procps-ng"
 
