@@ -54,6 +54,9 @@ ka_link_new(virConnectPtr conn)
     g_mutex_init(&link->network_lock);
     link->pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->pools_inactive = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    link->image_keys = g_hash_table_new(g_str_hash, g_str_equal);
+    link->image_pools =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
     link->networks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->uses = g_ptr_array_new_with_free_func((GDestroyNotify)ka_use_free);
     link->network_users =
@@ -79,6 +82,8 @@ ka_link_free(KaLink *link)
     g_mutex_clear(&link->network_lock);
     g_hash_table_unref(link->pools);
     g_hash_table_unref(link->pools_inactive);
+    g_hash_table_unref(link->image_keys);
+    g_hash_table_unref(link->image_pools);
     g_hash_table_unref(link->networks);
     g_ptr_array_unref(link->uses);
     g_hash_table_unref(link->network_users);

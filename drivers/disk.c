@@ -1,4 +1,5 @@
 #include "drivers/half.h"
+#include "drivers/image.h"
 #include "manifest/seed.h"
 
 #define HALF_MADE "half-made by a run that was cut"
@@ -244,6 +245,17 @@ read_all(const Item *item, const KaDocument *document, GError **error)
     return g_steal_pointer(&tree);
 }
 
+/* A newer build changes no disk that is there. */
+static void
+note_base(KaHost *host, const KaObject *disk, const KaDocument *document, const KaActual *actual)
+{
+    g_autofree char *backing = ka_document_get(document, "backing-path");
+    char *remark = backing ? ka_base_remark(host, disk, backing) : NULL;
+
+    if (remark)
+        g_ptr_array_add(actual->notes, remark);
+}
+
 static gboolean
 observe_one(gpointer data_item, gpointer data, GError **error)
 {
@@ -261,6 +273,8 @@ observe_one(gpointer data_item, gpointer data, GError **error)
         return TRUE;
     }
     actual->digest = ka_disk_digest(document);
+    if (item->object)
+        note_base(observation->host, item->object, document, actual);
     name_backing(observation->host, observation->declared, document);
     address = g_strdup_printf("%s/%s", item->volume->pool, item->volume->name);
     actual->record = record_of(observation->host, address);
@@ -442,7 +456,8 @@ report_half_left_over(const Observation *observation)
     while (g_hash_table_iter_next(&iter, &address, NULL)) {
         g_auto(GStrv) place = g_strsplit(address, "/", 2);
         KaRecord *record = g_hash_table_contains(observation->declared, address) ||
-                                   ka_seed_is_volume(place[1], NULL)
+                                   ka_seed_is_volume(place[1], NULL) ||
+                                   g_str_has_prefix(place[1], KA_BASE_PREFIX)
                                ? NULL
                                : record_of_half(observation, place[0], place[1]);
 

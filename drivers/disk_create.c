@@ -1,11 +1,10 @@
-#include "drivers/storage.h"
+#include "drivers/image.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #define LOOK_US (200 * 1000)
-#define SETTLE_US (30 * G_TIME_SPAN_SECOND)
 
 /* What the making of one disk goes by. */
 typedef struct {
@@ -17,20 +16,6 @@ typedef struct {
     KaMarker *marker;       /* likewise */
     gint64 size_bytes;      /* declared; -1: it isn't */
 } Making;
-
-static gboolean invalid(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static gboolean
-invalid(GError **error, const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    if (error)
-        *error = g_error_new_valist(KA_HOST_ERROR, KA_HOST_ERROR_INVALID, format, arguments);
-    va_end(arguments);
-    return FALSE;
-}
 
 /* --- a call that takes long, on a thread of its own, so that it can be watched and left --- */
 
@@ -251,13 +236,13 @@ check_source(const Making *making,
     g_autoptr(GPtrArray) users = NULL;
 
     if (g_strcmp0(format, said) != 0)
-        return invalid(
+        return ka_invalid(
             error,
             "disk '%s' is %s by its manifest, but its volume looks like %s: it is not opened",
             disk->name, said, format ? format : "nothing known");
     if (backing && !ka_node_text(disk->node, "backing") &&
         !ka_node_text(disk->node, "backing-path"))
-        return invalid(
+        return ka_invalid(
             error,
             "disk '%s' has no backing by its manifest, but its volume names '%s': it is not "
             "opened",
@@ -305,6 +290,16 @@ capacity_of(const KaDocument *document)
     return size ? g_ascii_strtoull(size, NULL, 10) : 0;
 }
 
+static void
+put_backing(xmlNode *backing, const char *path, const char *format)
+{
+    xmlNode *element = NULL;
+
+    put_element(backing, "path", path);
+    element = xmlNewChild(backing, NULL, (const xmlChar *)"format", NULL);
+    xmlSetProp(element, (const xmlChar *)"type", (const xmlChar *)format);
+}
+
 /* Puts the backing disk's path and format where its name stands. */
 static gboolean
 resolve_backing(const Making *making, KaDocument *document, GError **error)
@@ -324,9 +319,7 @@ resolve_backing(const Making *making, KaDocument *document, GError **error)
     known = ka_link_volume(making->host, ka_disk_pool(disk), ka_disk_volume(disk));
     g_autofree char *format = ka_document_get(source, "format");
     xmlUnsetProp(backing, (const xmlChar *)"ka-disk");
-    put_element(backing, "path", known->path);
-    xmlNode *element = xmlNewChild(backing, NULL, (const xmlChar *)"format", NULL);
-    xmlSetProp(element, (const xmlChar *)"type", (const xmlChar *)format);
+    put_backing(backing, known->path, format);
     return TRUE;
 }
 
@@ -361,26 +354,35 @@ make_copy(const Making *making, GError **error)
     return make_volume(making, text, volume, info.allocation, creation_flags(making), error);
 }
 
-/* libvirt learns an uploaded image's format when it next looks at its pool. */
-static gboolean
-wait_for_format(const Making *making, virStorageVolPtr volume, GError **error)
+/* A thin clone of its image, or a copy of it. */
+static virStorageVolPtr
+make_of_image(const Making *making, GError **error)
 {
-    gint64 until = g_get_monotonic_time() + SETTLE_US;
-    g_autofree char *format = NULL;
+    gboolean linked = ka_disk_is_linked(making->action->object, making->pool_type);
+    g_autoptr(KaBase) base =
+        ka_base_open(making->host, making->action, making->pool_name,
+                     ka_disk_image(making->action->object), making->progress, error);
+    g_autoptr(KaDocument) document = NULL;
+    g_autofree char *text = NULL;
 
-    while (g_get_monotonic_time() < until &&
-           !g_cancellable_is_cancelled(making->progress->cancel)) {
-        g_autoptr(KaDocument) document = ka_disk_read(volume, making->pool_type, NULL);
-
-        g_free(format);
-        format = document ? ka_document_get(document, "format") : NULL;
-        if (g_strcmp0(format, making->format) == 0)
-            return TRUE;
-        g_usleep(LOOK_US / 4);
-        virStoragePoolRefresh(making->pool, 0);
+    if (base && making->size_bytes > 0 && (guint64)making->size_bytes < base->capacity_bytes)
+        ka_invalid(error, "disk '%s' is smaller than its image, which has %" G_GUINT64_FORMAT " bytes",
+                making->action->name, base->capacity_bytes);
+    else if (base)
+        document = build(making, making->format,
+                         linked && making->size_bytes > 0 ? making->size_bytes
+                                                          : (gint64)base->capacity_bytes,
+                         error);
+    if (document == NULL)
+        return NULL;
+    if (linked) {
+        xmlNode *root = xmlDocGetRootElement(document->xml);
+        put_backing(xmlNewChild(root, NULL, (const xmlChar *)"backingStore", NULL), base->path,
+                    base->format);
     }
-    return invalid(error, "disk '%s' was uploaded as %s, but libvirt takes it for %s",
-                   making->action->name, making->format, format ? format : "nothing known");
+    text = ka_document_format(document);
+    return make_volume(making, text, linked ? NULL : base->volume, base->capacity_bytes,
+                       linked ? 0 : creation_flags(making), error);
 }
 
 static virStorageVolPtr
@@ -406,31 +408,10 @@ make_uploaded(const Making *making, GError **error)
     }
     done = volume &&
            ka_upload(volume, fd, making->action, making->marker, making->progress, error) &&
-           (raw || wait_for_format(making, volume, error));
+           (raw || ka_disk_wait_for_format(making->pool, making->pool_type, volume, making->format,
+                                           making->action, making->progress, error));
     close(fd);
     return done ? g_steal_pointer(&volume) : NULL;
-}
-
-int
-ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **error)
-{
-    const KaNode *node = ka_node_get(disk->node, "content");
-    g_autofree char *folder = node->source && strcmp(node->source->name, "<stdin>") != 0
-                                  ? g_path_get_dirname(node->source->name)
-                                  : g_strdup(".");
-    g_autofree char *path = g_path_is_absolute(node->text)
-                                ? g_strdup(node->text)
-                                : g_build_filename(folder, node->text, NULL);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-    if (fd < 0) {
-        invalid(error, "can't open '%s': %s", path, g_strerror(errno));
-        return -1;
-    }
-    if (ka_image_check(fd, ka_disk_format(disk, "dir"), path, ret_size_bytes, error))
-        return fd;
-    close(fd);
-    return -1;
 }
 
 /* --- all together --- */
@@ -504,6 +485,8 @@ make_any(const Making *making, GError **error)
 
     if (ka_node_text(node, "content"))
         return make_uploaded(making, error);
+    if (ka_node_text(node, "image"))
+        return make_of_image(making, error);
     if (ka_node_text(node, "from"))
         return make_copy(making, error);
     return make_plain(making, error);
@@ -575,7 +558,7 @@ ka_disk_create(KaHost *host, KaAction *action, const KaProgress *progress, GErro
     if (pool == NULL)
         return ka_libvirt_error(error, "can't find pool '%s'", pool_name);
     if (making.pool_type == NULL)
-        return invalid(error, "pool '%s' is inactive: start it first", pool_name);
+        return ka_invalid(error, "pool '%s' is inactive: start it first", pool_name);
     making.format = ka_disk_format(action->object, making.pool_type);
     return make_disk(&making, error);
 }

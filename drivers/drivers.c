@@ -4,6 +4,7 @@ static const KaDriver *const drivers[] = {
     &ka_tuning_driver,
     &ka_network_driver,
     &ka_pool_driver,
+    &ka_image_driver,
     &ka_disk_driver,
     &ka_guest_driver,
 };

@@ -55,6 +55,9 @@ typedef struct {
     GHashTable *networks;       /* owned; name → "active" or "inactive" */
     GPtrArray *uses;            /* owned KaUse: disks of every guest, anybody's */
     GHashTable *network_users;  /* owned; network → GPtrArray of owned running guest names */
+    GHashTable *image_keys;     /* owned; interned image → interned key, "": not known yet */
+    GHashTable *image_pools;    /* owned; image → GPtrArray of owned names of the pools that want a
+                                   base of it */
     gpointer users;             /* owned; use.c: who needs which volume, as last read */
     char *capabilities;         /* owned; XML, read on demand (ka_link_capabilities) */
 } KaLink;
@@ -125,7 +128,8 @@ gboolean ka_link_parallel(GPtrArray *items,
                           GError **error);
 
 /* One driver a kind, each in the file of its name. */
-extern const KaDriver ka_tuning_driver, ka_network_driver, ka_pool_driver, ka_disk_driver, ka_guest_driver;
+extern const KaDriver ka_tuning_driver, ka_network_driver, ka_pool_driver, ka_image_driver,
+    ka_disk_driver, ka_guest_driver;
 
 /* Every driver, in the order of creation; the only list of kinds in this layer (drivers.c). */
 extern const KaDrivers ka_drivers;

@@ -111,6 +111,17 @@ gboolean ka_upload(virStorageVolPtr volume,
                    const KaProgress *progress,
                    GError **error);
 
+/* Waits until libvirt takes the volume for what was uploaded to it. */
+gboolean ka_disk_wait_for_format(virStoragePoolPtr pool,
+                                 const char *pool_type,
+                                 virStorageVolPtr volume,
+                                 const char *wanted,
+                                 const KaAction *action,
+                                 const KaProgress *progress,
+                                 GError **error);
+/* Opens the local file of `content` and checks it; -1 with an error. Caller closes. */
+int ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **error);
+
 /* disk_create.c */
 /* Removes what a run that was cut left beside its marker, which is the caller's; anything else
  * under the name was made by others since the plan. */
@@ -122,8 +133,6 @@ gboolean ka_disk_clear_half(KaHost *host,
                             const KaProgress *progress,
                             GError **error);
 gboolean ka_disk_create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
-/* Opens the local file of `content` and checks it; -1 with an error. Caller closes. */
-int ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **error);
 
 /* disk.c */
 /* The volume's definition in normal form: nothing that moves by itself, names of disks for paths.

@@ -1,10 +1,14 @@
+#include "drivers/invalid.h"
 #include "drivers/storage.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES (1 << 20)
+#define LOOK_US (50 * 1000)
+#define SETTLE_US (30 * G_TIME_SPAN_SECOND)
 
 typedef struct {
     virStreamPtr stream;
@@ -136,4 +140,48 @@ ka_upload(virStorageVolPtr volume,
         0)
         return ka_libvirt_error(error, "can't upload to disk '%s'", action->name);
     return send_all(&upload, error);
+}
+
+/* libvirt learns an uploaded image's format when it next looks at its pool. */
+gboolean
+ka_disk_wait_for_format(virStoragePoolPtr pool,
+                        const char *pool_type,
+                        virStorageVolPtr volume,
+                        const char *wanted,
+                        const KaAction *action,
+                        const KaProgress *progress,
+                        GError **error)
+{
+    gint64 until = g_get_monotonic_time() + SETTLE_US;
+    g_autofree char *format = NULL;
+
+    while (g_get_monotonic_time() < until && !g_cancellable_is_cancelled(progress->cancel)) {
+        g_autoptr(KaDocument) document = ka_disk_read(volume, pool_type, NULL);
+
+        g_free(format);
+        format = document ? ka_document_get(document, "format") : NULL;
+        if (g_strcmp0(format, wanted) == 0)
+            return TRUE;
+        g_usleep(LOOK_US);
+        virStoragePoolRefresh(pool, 0);
+    }
+    return ka_invalid(error, "disk '%s' was uploaded as %s, but libvirt takes it for %s",
+                   action->name, wanted, format ? format : "nothing known");
+}
+
+int
+ka_disk_open_content(const KaObject *disk, guint64 *ret_size_bytes, GError **error)
+{
+    const KaNode *node = ka_node_get(disk->node, "content");
+    g_autofree char *path = ka_node_local_path(node);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0) {
+        ka_invalid(error, "can't open '%s': %s", path, g_strerror(errno));
+        return -1;
+    }
+    if (ka_image_check(fd, ka_disk_format(disk, "dir"), path, ret_size_bytes, error))
+        return fd;
+    close(fd);
+    return -1;
 }
