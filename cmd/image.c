@@ -1,8 +1,11 @@
 #include "cmd/image.h"
 
 static const KaCommand *const parts[] = {
+    &ka_command_image_build,
     &ka_command_image_scrub,
     &ka_command_image_audit,
+    &ka_command_image_list,
+    &ka_command_image_prune,
     NULL,
 };
 
