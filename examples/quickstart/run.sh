@@ -6,82 +6,10 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 name=kvmapply-quickstart
-build=${KA_BUILD:-$root/build}
 work=/var/tmp/$name # as the manifests say
 
-say() {
-    printf '\n\033[1m# %s\033[0m\n' "$*"
-}
-[ -t 1 ] || say() {
-    printf '\n# %s\n' "$*"
-}
-die() {
-    echo "quickstart: $*" >&2
-    exit 1
-}
-run() {
-    echo "\$ kvmapply $*"
-    "$build/cmd/kvmapply" -c "$uri" "$@"
-}
-
-build() {
-    say "packages and build"
-    sh "$root/tests/deps.sh"
-    # Without the tests, which want more packages; a folder that is there stays as it was configured.
-    tests=-DKA_TESTS=OFF
-    [ ! -e "$build/CMakeCache.txt" ] || tests=
-    log=$(mktemp)
-    { cmake -S "$root" -B "$build" $tests && cmake --build "$build" --target kvmapply -j "$(nproc)"; } >"$log" 2>&1 || {
-        cat "$log"
-        rm -f "$log"
-        exit 1
-    }
-    rm -f "$log"
-    "$build/cmd/kvmapply" version
-}
-
-# Can a guest start under KVM? Some machines have the device, and libvirt offers it, but QEMU dies of it.
-kvm_works() {
-    arch=$(uname -m)
-    machine=$([ "$arch" = x86_64 ] && echo q35 || echo virt)
-    [ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
-    # A shell of its own says nothing of QEMU's abort.
-    sh -c "echo quit | timeout 20 qemu-system-$arch -M $machine,accel=kvm -cpu host -nodefaults \
-        -display none -monitor stdio" >/dev/null 2>&1
-}
-
-# The machine's libvirt if it answers; else, for root, a private one that ends with this script; else
-# the user's own.
-choose_host() {
-    manifest=$here/quickstart.yaml
-    if virsh -q -c qemu:///system uri >/dev/null 2>&1; then
-        uri=qemu:///system
-    elif [ "$(id -u)" = 0 ] && KA_LAB_ROOT=$work/lab && export KA_LAB_ROOT &&
-        { ! kvm_works || export KA_LAB_KVM=yes; } && sh "$root/tests/lab/lab.sh" start $name >"$work/lab.log" 2>&1; then
-        lab=yes
-        uri=$(sh "$root/tests/lab/lab.sh" uri $name)
-        echo "No libvirtd runs here: this script has started a private one, and ends it."
-    else
-        uri=qemu:///session
-        manifest=$here/session.yaml
-        virsh -q -c $uri uri >/dev/null || die "neither qemu:///system nor qemu:///session answers"
-        echo "qemu:///system doesn't answer (it may want you in the group libvirt): this is your own libvirt."
-    fi
-    echo "libvirt: $uri"
-    if virsh -c "$uri" capabilities | grep -q "<domain type='kvm'"; then
-        if [ -w /dev/kvm ] && ! kvm_works; then
-            echo "libvirt offers KVM, but QEMU can't use it here: the guest runs under emulation, which is slower."
-            emulate=yes
-        else
-            echo "Guests run under KVM."
-        fi
-    else
-        echo "libvirt offers no KVM here: guests run under emulation, which is slower."
-    fi
-    ! virsh -q -c "$uri" dominfo $name >/dev/null 2>&1 || die "a guest '$name' is already there"
-    ! virsh -q -c "$uri" pool-info $name >/dev/null 2>&1 || die "a pool '$name' is already there"
-    ours=yes
-}
+# shellcheck source=examples/story.sh
+. "$here/../story.sh"
 
 wait_for_boot() {
     echo "waiting for the guest to boot"
@@ -122,7 +50,7 @@ clean_up() {
     exit $status
 }
 
-ours= lab= uri= emulate=
+ours=
 build
 mkdir "$work" || die "$work is in the way: another run of this script, or what one left"
 trap clean_up EXIT
@@ -131,6 +59,11 @@ trap 'exit 143' TERM HUP
 chmod 711 "$work"
 mkdir -m 711 "$work/pool"
 choose_host
+manifest=$here/quickstart.yaml
+[ "$uri" != qemu:///session ] || manifest=$here/session.yaml
+! virsh -q -c "$uri" dominfo $name >/dev/null 2>&1 || die "a guest '$name' is already there"
+! virsh -q -c "$uri" pool-info $name >/dev/null 2>&1 || die "a pool '$name' is already there"
+ours=yes
 
 say "a guest that boots in seconds: the distribution's kernel and busybox"
 sh "$here/tiny-guest.sh" "$work"
