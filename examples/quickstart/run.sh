@@ -58,6 +58,9 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 chmod 711 "$work"
 mkdir -m 711 "$work/pool"
+# It's there already, so that it stays readable where the system's libvirt, as root, writes it.
+: >"$work/console.log"
+chmod 666 "$work/console.log"
 choose_host
 manifest=$here/quickstart.yaml
 [ "$uri" != qemu:///session ] || manifest=$here/session.yaml
