@@ -129,6 +129,7 @@ static const KaCodec controller_name = {.name = "controller-name",
 /* Where a character device's other end is. */
 #define CHARACTER(item, way)                                                                       \
     LEAF(item ".path", ka_path, "source/@path", way, "host path of its other end"),                \
+        LEAF(item ".append", ka_on_off, "source/@append", way, "whether a file is written on"),    \
         LEAF(item ".mode", ka_word, "source/@mode", way, "bind or connect"),                       \
         LEAF(item ".host", ka_line, "source/@host", way, "host name of a tcp end"),                \
         LEAF(item ".service", ka_line, "source/@service", way, "port of a tcp end"),               \
@@ -911,11 +912,12 @@ static const KaField fields[] = {
     BOOT_ORDER("hostdevs.*"),
     ADDRESS("hostdevs.*"),
 
-    BRANCH("fw-cfg",
-           NULL,
-           NULL,
-           KA_BOOT,
-           "files that the firmware and the guest's system find by name, such as opt/org.example/x"),
+    BRANCH(
+        "fw-cfg",
+        NULL,
+        NULL,
+        KA_BOOT,
+        "files that the firmware and the guest's system find by name, such as opt/org.example/x"),
     ITEMS("fw-cfg.*", "sysinfo[@type='fwcfg']/entry", "@name", "file", KA_BOOT, "a file"),
     LEAF("fw-cfg.*.value", ka_line, "self", KA_BOOT, "its content, where that is a short text"),
     LEAF("fw-cfg.*.file", ka_path, "@file", KA_BOOT, "a file of the host that is its content"),

@@ -58,7 +58,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 chmod 711 "$work"
 mkdir -m 711 "$work/pool"
-# It's there already, so that it stays readable where the system's libvirt, as root, writes it.
+# It's there already and is written on, so that it stays readable where the system's libvirt is root.
 : >"$work/console.log"
 chmod 666 "$work/console.log"
 choose_host
