@@ -109,6 +109,19 @@ guest_with_bare_words_has_their_disk_and_network(void **state)
     assert_string_equal(ka_node_text(ka_node_find(web, "nics.eth"), "network"), "lan");
 }
 
+static void
+wait_for_the_agent_wants_one(void **state)
+{
+    (void)state;
+    g_autoptr(Loaded) loaded =
+        loaded_text("guests:\n  g: {memory: 1GiB, wait: cloud-init, agent: false}\n");
+    g_autoptr(Loaded) brief =
+        loaded_text("guests:\n  g: {memory: 1GiB, wait: ssh, agent: false}\n");
+
+    assert_contains(loaded->messages, "agent: expected true, since 'wait: cloud-init' asks");
+    assert_string_equal(ka_node_text(loaded_find(brief, "guest", "g")->node, "wait.for"), "ssh");
+}
+
 int
 main(void)
 {
@@ -119,6 +132,7 @@ main(void)
         cmocka_unit_test(complete_of_maxima_follows_current_and_topology),
         cmocka_unit_test(complete_of_contradictions_says_all_of_them),
         cmocka_unit_test(complete_of_what_is_declared_absent_adds_nothing),
+        cmocka_unit_test(wait_for_the_agent_wants_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
