@@ -43,6 +43,8 @@ ka_link_new(virConnectPtr conn)
     link->volumes_by_name =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)ka_volume_free);
     link->volume_names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    link->seeds = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                        (GDestroyNotify)g_ptr_array_unref);
     link->volume_owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     link->volumes_protected = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     link->volume_claims =
@@ -72,6 +74,7 @@ ka_link_free(KaLink *link)
     g_hash_table_unref(link->volumes_by_path);
     g_hash_table_unref(link->volumes_by_name);
     g_hash_table_unref(link->volume_names);
+    g_hash_table_unref(link->seeds);
     g_hash_table_unref(link->volume_owners);
     g_hash_table_unref(link->volumes_protected);
     g_hash_table_unref(link->volume_claims);

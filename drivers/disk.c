@@ -353,11 +353,11 @@ collect_all(const Observation *observation, GPtrArray *items)
     while (g_hash_table_iter_next(&iter, &address, &value)) {
         const KaVolume *volume = value;
         g_autofree char *marked = ka_half_volume(volume->name);
+        g_autofree char *seeded = ka_seed_guest(volume->name);
         g_autofree char *name = NULL;
 
         /* A seed is made of its guest's manifest: without that nothing can make it again. */
-        if (marked || ka_seed_is_volume(volume->name, NULL) ||
-            g_hash_table_contains(link->volumes_half, address))
+        if (marked || seeded || g_hash_table_contains(link->volumes_half, address))
             continue;
         name = ka_link_disk_name(observation->host, volume);
         g_ptr_array_add(items, item_new(link, name, NULL, address));
@@ -455,8 +455,8 @@ report_half_left_over(const Observation *observation)
     g_hash_table_iter_init(&iter, link->volumes_half);
     while (g_hash_table_iter_next(&iter, &address, NULL)) {
         g_auto(GStrv) place = g_strsplit(address, "/", 2);
-        KaRecord *record = g_hash_table_contains(observation->declared, address) ||
-                                   ka_seed_is_volume(place[1], NULL) ||
+        g_autofree char *seeded = ka_seed_guest(place[1]);
+        KaRecord *record = g_hash_table_contains(observation->declared, address) || seeded ||
                                    g_str_has_prefix(place[1], KA_BASE_PREFIX)
                                ? NULL
                                : record_of_half(observation, place[0], place[1]);

@@ -121,6 +121,30 @@ is_source(const KaField *row)
     return is_media(row) && !g_str_equal(row->key, "disks.*.format");
 }
 
+static KaNode *
+new_text(const KaAction *action, const KaField *row, const char *text)
+{
+    KaNode *node = text ? ka_node_new_scalar(action->tree, text) : NULL;
+
+    if (node)
+        node->row = row;
+    return node;
+}
+
+/* What no difference of fields says. */
+static void
+add_change(KaAction *action, const char *path, const char *from, const char *to)
+{
+    KaChange *change = g_new0(KaChange, 1);
+
+    change->row = ka_rows_find(ka_kind_rows(action->kind), path)->row;
+    change->path = g_strdup(path);
+    change->from = new_text(action, change->row, from);
+    change->to = new_text(action, change->row, to);
+    change->way = KA_LIVE;
+    g_ptr_array_add(action->changes, change);
+}
+
 /* The run that made it was cut before it started it. */
 static void
 add_first_start(KaHost *host, KaAction *action)
@@ -135,16 +159,18 @@ add_first_start(KaHost *host, KaAction *action)
     domain = virDomainLookupByName(ka_link(host)->conn, action->name);
     if (!domain || !ka_guest_never_ran(domain))
         return;
-    KaChange *change = g_new0(KaChange, 1);
-    KaNode *to = ka_node_new_scalar(action->tree, "running");
-    KaNode *from = ka_node_new_scalar(action->tree, "off");
-    change->row = ka_rows_find(ka_kind_rows(action->kind), "state")->row;
-    to->row = from->row = change->row;
-    change->path = g_strdup("state");
-    change->from = from;
-    change->to = to;
-    change->way = KA_LIVE;
-    g_ptr_array_add(action->changes, change);
+    add_change(action, "state", "off", "running");
+}
+
+/* The volume that a seed is in may not be as it should though the guest is. */
+static void
+add_seed(KaHost *host, KaAction *action)
+{
+    gboolean missing = FALSE;
+    g_autofree char *volume = ka_seed_unsettled(host, action->object, action->actual, &missing);
+
+    if (volume)
+        add_change(action, "seed", missing ? NULL : volume, missing ? volume : NULL);
 }
 
 /* Staged changes take effect at once where the guest may be restarted. */
@@ -180,6 +206,7 @@ assess_change(KaHost *host, KaAction *action, GError **error)
     guint n_changes = action->changes->len;
 
     add_first_start(host, action);
+    add_seed(host, action);
     for (guint i = 0; i < n_changes; i++) {
         KaChange *change = g_ptr_array_index(action->changes, i);
         /* A state that is no longer declared is left as it is. */
@@ -195,7 +222,8 @@ assess_change(KaHost *host, KaAction *action, GError **error)
         for (guint i = 0; i < action->changes->len; i++) {
             KaChange *change = g_ptr_array_index(action->changes, i);
             gboolean leaves = change->pending && is_item(change) && !wants(change);
-            change->way = way_of(action, change, domain);
+            if (change->row->way != KA_NONE)
+                change->way = way_of(action, change, domain);
             if (leaves && change->way == KA_LIVE)
                 change->way = KA_GUEST; /* which hasn't let go of it */
             change->pending = change->way != KA_LIVE && is_staged(action, change);
@@ -297,6 +325,8 @@ stage(const KaAction *action, Work *work, GError **error)
     ka_guest_normalise(work->staged, &work->form, &(KaGuestFacts){NULL, NULL, NULL});
     for (guint i = 0; i < action->changes->len; i++) {
         KaChange *change = g_ptr_array_index(action->changes, i);
+        if (change->row->way == KA_NONE) /* a seed's volume */
+            continue;
         if (!is_item(change) || !wants(change) ||
             !ka_document_item(work->staged, change->path, want))
             g_ptr_array_add(changes, change);

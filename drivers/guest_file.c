@@ -8,8 +8,10 @@
 static gboolean
 is_meant(const KaGuestForm *form, const char *name, const KaVolume *volume)
 {
-    if (ka_guest_form_is_export(form))
-        return ka_seed_is_volume(volume->name, NULL);
+    if (ka_guest_form_is_export(form)) {
+        g_autofree char *guest = ka_seed_guest(volume->name);
+        return guest != NULL;
+    }
     const KaNode *entry = ka_node_get(ka_node_get(form->want, "fw-cfg"), name);
     return ka_node_text(entry, "volume") != NULL;
 }

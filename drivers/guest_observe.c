@@ -303,6 +303,21 @@ read_guest(virDomainPtr domain,
            (!actual->active || read_live(domain, document, form, facts, actual, error));
 }
 
+/* So that a guest which is as declared otherwise is looked at, too. */
+static void
+note_seed(KaHost *host, const KaObject *object, KaActual *actual)
+{
+    gboolean missing = FALSE;
+    g_autofree char *volume = ka_seed_unsettled(host, object, actual, &missing);
+
+    if (volume)
+        g_ptr_array_add(actual->notes,
+                        g_strdup_printf(missing ? "the volume '%s' of its seed is not there: it is "
+                                                  "made again"
+                                                : "the volume '%s' of an earlier seed goes",
+                                        volume));
+}
+
 /* Reads a guest that is asked for; one that can't be told from others is unknown. */
 static gboolean
 read_wanted(Observation *observation,
@@ -325,8 +340,11 @@ read_wanted(Observation *observation,
 
     note_facts(actual, facts, domain);
     note_trouble(actual, facts, object, domain);
-    if (read_guest(domain, document, &form, &said, actual, &failed))
+    if (read_guest(domain, document, &form, &said, actual, &failed)) {
+        if (object)
+            note_seed(observation->host, object, actual);
         return TRUE;
+    }
     if (g_error_matches(failed, KA_DOCUMENT_ERROR, KA_DOCUMENT_ERROR_AMBIGUOUS)) {
         actual->unknown = g_strdup(failed->message);
         return TRUE;

@@ -34,6 +34,7 @@ typedef struct {
     GHashTable *volumes_by_path; /* owned; path → borrowed KaVolume: of every active pool */
     GHashTable *volumes_by_name; /* owned; "POOL/NAME" → owned KaVolume */
     GHashTable *volume_names;    /* owned; NAME → how many pools have a volume of it */
+    GHashTable *seeds; /* owned; guest → GPtrArray of borrowed KaVolume with seeds of its */
     GHashTable
         *volume_owners; /* owned; "POOL/NAME" → owned project, of every guest's record that lists
                            it; filled by the guest driver's observe, read by the disk's */

@@ -179,26 +179,66 @@ ka_seed_assess(KaHost *host, const KaAction *action, GError **error)
 
 /* --- what is left of earlier ones --- */
 
-/* The seeds' volumes that are known of a guest but for one; owned copies. */
+/* The volumes that are known of a guest's seeds but for one; owned copies. */
 static GPtrArray *
 list_volumes(KaHost *host, const char *guest, const KaSeed *but)
 {
     KaLink *link = ka_link(host);
     GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)ka_volume_free);
-    GHashTableIter iter;
-    gpointer value;
+    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&link->lock);
+    const GPtrArray *seeds = g_hash_table_lookup(link->seeds, guest);
 
-    g_mutex_lock(&link->lock);
-    g_hash_table_iter_init(&iter, link->volumes_by_name);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const KaVolume *volume = value;
-        gboolean is_kept =
-            but && g_str_equal(volume->name, but->volume) && g_str_equal(volume->pool, but->pool);
-        if (ka_seed_is_volume(volume->name, guest) && !is_kept)
+    for (guint i = 0; seeds && i < seeds->len; i++) {
+        const KaVolume *volume = g_ptr_array_index(seeds, i);
+        if (!but || !g_str_equal(volume->name, but->volume) ||
+            !g_str_equal(volume->pool, but->pool))
             g_ptr_array_add(list, ka_volume_copy(volume));
     }
-    g_mutex_unlock(&link->lock);
     return list;
+}
+
+static gboolean
+says(const KaNode *node, const char *text)
+{
+    gboolean found = node && g_strcmp0(node->text, text) == 0;
+
+    for (const KaNode *child = node ? node->first : NULL; child && !found; child = child->next)
+        found = says(child, text);
+    return found;
+}
+
+/* In its definition, or still in the guest that runs. */
+static gboolean
+has_volume(const KaActual *actual, const char *pool, const char *name)
+{
+    g_autofree char *address = g_strdup_printf("%s/%s", pool, name);
+
+    return says(actual->config ? actual->config->root : NULL, address) ||
+           says(actual->live ? actual->live->root : NULL, address);
+}
+
+char *
+ka_seed_unsettled(KaHost *host,
+                  const KaObject *object,
+                  const KaActual *actual,
+                  gboolean *ret_missing)
+{
+    g_autoptr(KaSeed) seed = ka_seed_new(object);
+    g_autoptr(GPtrArray) others = list_volumes(host, object->name, seed);
+    g_autoptr(KaVolume) own = seed ? ka_link_volume(host, seed->pool, seed->volume) : NULL;
+
+    if (!actual->record)
+        return NULL;
+    *ret_missing = seed && !own && ka_link_pool_type(host, seed->pool) &&
+                   has_volume(actual, seed->pool, seed->volume);
+    if (*ret_missing)
+        return g_strdup(seed->volume);
+    for (guint i = 0; i < others->len; i++) {
+        const KaVolume *other = g_ptr_array_index(others, i);
+        if (!has_volume(actual, other->pool, other->name))
+            return g_strdup(other->name);
+    }
+    return NULL;
 }
 
 static gboolean

@@ -1,4 +1,5 @@
 #include "drivers/half.h"
+#include "manifest/seed.h"
 
 static char *
 address_of(const char *pool, const char *name)
@@ -31,13 +32,32 @@ count_name(KaLink *link, const char *name, int by)
 }
 
 static void
+count_seed(KaLink *link, KaVolume *volume, gboolean is_there)
+{
+    g_autofree char *guest = ka_seed_guest(volume->name);
+    GPtrArray *seeds = guest ? g_hash_table_lookup(link->seeds, guest) : NULL;
+
+    if (!guest)
+        return;
+    if (!seeds) {
+        seeds = g_ptr_array_new();
+        g_hash_table_insert(link->seeds, g_steal_pointer(&guest), seeds);
+    }
+    if (is_there)
+        g_ptr_array_add(seeds, volume);
+    else
+        g_ptr_array_remove(seeds, volume);
+}
+
+static void
 forget(KaLink *link, const char *address)
 {
-    const KaVolume *old = g_hash_table_lookup(link->volumes_by_name, address);
+    KaVolume *old = g_hash_table_lookup(link->volumes_by_name, address);
 
     if (old == NULL)
         return;
     count_name(link, old->name, -1);
+    count_seed(link, old, FALSE);
     if (g_hash_table_lookup(link->volumes_by_path, old->path) == old)
         g_hash_table_remove(link->volumes_by_path, old->path);
     g_hash_table_remove(link->volumes_by_name, address);
@@ -57,6 +77,7 @@ note(KaHost *host, const char *pool, const char *name, const char *path, virStor
     volume->handle = handle;
     forget(link, address);
     count_name(link, name, 1);
+    count_seed(link, volume, TRUE);
     g_hash_table_insert(link->volumes_by_path, g_strdup(path), volume);
     g_hash_table_insert(link->volumes_by_name, g_steal_pointer(&address), volume);
 }

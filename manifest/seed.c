@@ -98,20 +98,20 @@ ka_seed_free(KaSeed *seed)
     g_free(seed);
 }
 
-gboolean
-ka_seed_is_volume(const char *volume, const char *guest)
+char *
+ka_seed_guest(const char *volume)
 {
     gsize length = strlen(volume), tail = 1 + DIGEST_LENGTH + strlen(kinds[0].suffix);
-    gsize named = strlen(PREFIX) + (guest ? strlen(guest) : 1);
-    gboolean found = FALSE;
+    gboolean is_kind = FALSE;
 
-    if (!g_str_has_prefix(volume, PREFIX) || length < named + tail ||
-        (guest && (length != named + tail || !g_str_has_prefix(volume + strlen(PREFIX), guest))))
-        return FALSE;
+    if (!g_str_has_prefix(volume, PREFIX) || length <= strlen(PREFIX) + tail)
+        return NULL;
     const char *end = volume + length - tail;
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
-        found |= g_str_has_suffix(volume, kinds[i].suffix);
-    return found && *end == '-' && strspn(end + 1, "0123456789abcdef") == DIGEST_LENGTH;
+        is_kind |= g_str_has_suffix(volume, kinds[i].suffix);
+    if (!is_kind || *end != '-' || strspn(end + 1, "0123456789abcdef") != DIGEST_LENGTH)
+        return NULL;
+    return g_strndup(volume + strlen(PREFIX), length - tail - strlen(PREFIX));
 }
 
 /* --- the texts --- */

@@ -20,8 +20,8 @@ KaSeed *ka_seed_new(const KaObject *guest);
 void ka_seed_free(KaSeed *seed);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KaSeed, ka_seed_free)
 
-/* Is this the name of a seed's volume, whatever is in it? guest: of this one; NULL: of any. */
-gboolean ka_seed_is_volume(const char *volume, const char *guest);
+/* The guest whose seed is in a volume of this name; NULL: it isn't one's. Caller frees. */
+char *ka_seed_guest(const char *volume);
 
 /* Turns the guest's seed into the texts that its system will read, and adds what hands it over: a
  * cdrom to the guest's disks or a file to its fw-cfg. */

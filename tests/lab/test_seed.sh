@@ -112,6 +112,26 @@ ka 0 apply --yes --allow restart m.yaml
 is "$first" seed
 unchanged m.yaml
 
+step "a seed's volume that somebody removed is made again, one that is left over goes"
+edit m.yaml 's/state: running/state: off/'
+ka 0 apply --yes --allow restart m.yaml
+v vol-delete "$(basename "$first")" fast >/dev/null
+stale=kvmapply-seed-web-0123456789ab.iso
+ka 0 plan m.yaml
+says "seed" "of its seed is not there"
+ka 0 apply --yes m.yaml
+has "password: secret-of-the-seed" content user-data
+v vol-create-as fast $stale 1M --format raw
+v vol-create-as fast kvmapply-seed-web-2-0123456789ab.iso 1M --format raw
+ka 0 plan --detailed-exitcode --target disk/root m.yaml
+ka 2 plan --detailed-exitcode m.yaml
+says "- seed" $stale
+ka 0 apply --yes m.yaml
+has_not $stale ls pool
+v vol-delete kvmapply-seed-web-2-0123456789ab.iso fast >/dev/null
+unchanged m.yaml
+edit m.yaml 's/state: off/state: running/'
+
 step "with the guest its seed goes"
 ka 0 delete --yes --allow delete m.yaml
 has_not kvmapply-seed ls -a pool

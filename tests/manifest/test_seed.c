@@ -52,7 +52,8 @@ seed_of_a_map_becomes_a_cdrom_with_cloud_config(G_GNUC_UNUSED void **state)
                                                            "none: ~\n");
     assert_string_equal(seed->label, "cidata");
     assert_string_equal(seed->pool, "fast");
-    assert_true(ka_seed_is_volume(seed->volume, "web"));
+    g_autofree char *guest = ka_seed_guest(seed->volume);
+    assert_string_equal(guest, "web");
     g_autofree char *source = g_strconcat("fast/", seed->volume, NULL);
     assert_string_equal(text_of(loaded, "disks.sdf.volume"), source);
     assert_string_equal(text_of(loaded, "disks.sdf.as"), "cdrom");
@@ -194,13 +195,21 @@ seed_is_refused_where_two_are_meant(G_GNUC_UNUSED void **state)
 static void
 seed_volumes_are_told_by_their_names(G_GNUC_UNUSED void **state)
 {
-    assert_true(ka_seed_is_volume("kvmapply-seed-web-0123456789ab.iso", "web"));
-    assert_true(ka_seed_is_volume("kvmapply-seed-web-2-0123456789ab.ign", NULL));
-    assert_false(ka_seed_is_volume("kvmapply-seed-web-2-0123456789ab.iso", "web"));
-    assert_false(ka_seed_is_volume("kvmapply-seed-web-0123456789ag.iso", "web"));
-    assert_false(ka_seed_is_volume("kvmapply-seed-web-0123456789ab.iso", "db"));
-    assert_false(ka_seed_is_volume("kvmapply-seed-0123456789ab.iso", NULL));
-    assert_false(ka_seed_is_volume("web", NULL));
+    static const struct {
+        const char *volume, *guest;
+    } cases[] = {
+        {"kvmapply-seed-web-0123456789ab.iso",   "web"  },
+        {"kvmapply-seed-web-2-0123456789ab.ign", "web-2"},
+        {"kvmapply-seed-web-0123456789ag.iso",   NULL   },
+        {"kvmapply-seed-web-0123456789ab.img",   NULL   },
+        {"kvmapply-seed-0123456789ab.iso",       NULL   },
+        {"web",                                  NULL   },
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *guest = ka_seed_guest(cases[i].volume);
+        assert_int_equal(g_strcmp0(guest, cases[i].guest), 0);
+    }
 }
 
 int
