@@ -423,7 +423,7 @@ take_found(KaInside *inside,
         g_autofree char *base = g_path_get_basename(name);
         if (!matches_any(base, names))
             continue;
-        g_autofree char *path = ka_inside_join(folder, name);
+        g_autofree char *path = ka_inside_join(folder, name + strspn(name, "/"));
         g_autoptr(KaInsideEntry) entry = ka_inside_look(inside, path, error);
         if (!entry)
             return FALSE;

@@ -15,7 +15,7 @@ libvirt-daemon-driver-storage libvirt-daemon-driver-secret libvirt-daemon-driver
 debian_parts_test="libvirt-daemon-driver-storage-disk libvirt-daemon-driver-storage-iscsi
 libvirt-daemon-driver-storage-logical libvirt-daemon-driver-storage-mpath libvirt-daemon-driver-storage-scsi"
 debian_test="libcmocka-dev python3-jsonschema python3-yaml openssh-server openssh-client util-linux iputils-ping
-nginx-light openssl parted xorriso procps debootstrap e2fsprogs linux-image-cloud-amd64"
+nginx-light openssl parted xorriso procps debootstrap e2fsprogs ntfs-3g linux-image-cloud-amd64"
 fedora="cmake gcc make pkgconf-pkg-config glib2-devel libyaml-devel libxml2-devel json-glib-devel
 libcurl-devel gnutls-devel xz-devel zlib-devel libzstd-devel bzip2-devel libisofs-devel ca-certificates
 libvirt-devel libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-network

@@ -1,0 +1,1 @@
+stays: srv/people/bob/.profile

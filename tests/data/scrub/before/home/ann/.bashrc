@@ -1,0 +1,1 @@
+stays: home/ann/.bashrc
