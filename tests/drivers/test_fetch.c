@@ -456,6 +456,13 @@ fetch_from_mirrors_takes_the_first_that_has_it(void **state)
     assert_non_null(strstr(error->message, "404"));
     assert_non_null(strstr(error->message, "/plain/other: its sha256 is"));
     assert_int_equal(count_files(KA_CACHE_PARTIAL), 0);
+    g_clear_error(&error);
+    clear();
+    request.urls = (const char *const[]){"http://127.0.0.1:1/disk", missing, NULL};
+    assert_null(fetch(&request, &error));
+    assert_true(g_error_matches(error, KA_HOST_ERROR, KA_HOST_ERROR_UNREACHABLE));
+    g_autofree char *log = take_log();
+    assert_string_equal(log, "/missing/disk " ALL); /* once: it won't get better */
 }
 
 static void
@@ -524,8 +531,10 @@ fetch_without_an_answer_or_over_the_limit_ends(void **state)
 
     (void)state;
     clear();
+    gint64 began = g_get_monotonic_time();
     assert_null(fetch(&request, &error));
     assert_true(g_error_matches(error, KA_HOST_ERROR, KA_HOST_ERROR_TIMEOUT));
+    assert_true(g_get_monotonic_time() - began < 50 * G_USEC_PER_SEC);
     assert_null(fetch(&small, &limit_error));
     assert_non_null(strstr(limit_error->message, "chunked/disk: it is larger than the limit"));
     assert_null(fetch(&full, &full_error));
