@@ -758,6 +758,40 @@ cache_lock_that_is_held_is_in_use(void **state)
     assert_non_null(second);
 }
 
+static gint n_inside, n_together;
+
+static gpointer
+go_in_and_out(gpointer data)
+{
+    (void)data;
+    for (guint i = 0; i < 2000; i++) {
+        g_autoptr(KaCacheLock) held = ka_cache_try_lock("door", NULL);
+
+        if (held == NULL)
+            continue;
+        if (g_atomic_int_add(&n_inside, 1) > 0)
+            g_atomic_int_inc(&n_together);
+        g_usleep(10);
+        g_atomic_int_add(&n_inside, -1);
+    }
+    return NULL;
+}
+
+/* Each owner removes the lock's file as it leaves: nobody may hold what has no name any more. */
+static void
+cache_lock_among_many_has_one_owner(void **state)
+{
+    GThread *threads[8];
+
+    (void)state;
+    for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+        threads[i] = g_thread_new("lock", go_in_and_out, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+        g_thread_join(threads[i]);
+    assert_int_equal(n_together, 0);
+    assert_int_equal(count_files(KA_CACHE_PARTIAL), 0);
+}
+
 static gboolean
 make_certificate(void)
 {
@@ -832,6 +866,7 @@ main(int argc, char **argv)
         cmocka_unit_test(fetch_of_many_in_threads_gets_each),
         cmocka_unit_test(fetch_to_a_full_disk_leaves_nothing),
         cmocka_unit_test(cache_lock_that_is_held_is_in_use),
+        cmocka_unit_test(cache_lock_among_many_has_one_owner),
     };
 
     if (argc == 4)
