@@ -108,7 +108,9 @@ make_work(Build *build, GError **error)
     int from = open(build->source->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     gboolean done = FALSE;
 
-    build->fd = open(build->work, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    /* Never the file itself that a killed run left: its QEMU lives on for a moment and writes to it. */
+    unlink(build->work);
+    build->fd = open(build->work, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (from < 0 || build->fd < 0)
         ka_invalid(error, "can't open '%s': %s",
                              from < 0 ? build->source->path : build->work, g_strerror(errno));

@@ -101,8 +101,11 @@ sed -i 's/state: running/state: off/' manifest.yaml
 for guest in kvmapply-golden-one kvmapply-golden-two; do
     virsh -q -c "$uri" destroy $guest # nobody listens to a power button here
 done
-run delete --allow delete --yes manifest.yaml
+# The base that the clones stood on goes once they are gone, and before its pool.
+run delete --allow delete --yes --target guest/kvmapply-golden-one --target guest/kvmapply-golden-two \
+    --target disk/golden-one --target disk/golden-two manifest.yaml
 run image prune --pool manifest.yaml
+run delete --allow delete --yes manifest.yaml
 left=$(virsh -q -c "$uri" list --all --name | grep golden || true)
 [ -z "$left" ] || die "a guest is still there: $left"
 say "done; the machine is as it was"
