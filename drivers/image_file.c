@@ -141,7 +141,7 @@ ka_image_file_open(const char *path, const char *format, KaImageUse use, GError 
     return g_steal_pointer(&file);
 }
 
-/* A file of ours alone: what an earlier run left is taken over, another run's is not. */
+/* A file of ours alone: what an earlier run left makes way, another run's is respected. */
 static int
 make_copy_file(const char *path, GError **error)
 {
