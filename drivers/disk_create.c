@@ -492,15 +492,14 @@ make_any(const Making *making, GError **error)
     return make_plain(making, error);
 }
 
-/* TRUE: nothing half-made is left. What another has taken over is not ours to discard. */
-static gboolean
-discard(const Making *making)
+gboolean
+ka_disk_discard(virStoragePoolPtr pool, const char *name, KaMarker *marker)
 {
     g_autoptr(virStorageVol) volume = NULL;
 
-    if (ka_marker_is_lost(making->marker))
+    if (ka_marker_is_lost(marker))
         return FALSE;
-    volume = virStorageVolLookupByName(making->pool, making->name);
+    volume = virStorageVolLookupByName(pool, name);
     return volume ? virStorageVolDelete(volume, 0) == 0
                   : ka_libvirt_code() == VIR_ERR_NO_STORAGE_VOL;
 }
@@ -534,7 +533,8 @@ make_disk(Making *making, GError **error)
         free(path);
     }
     ka_marker_end(making->marker,
-                  done || (cleared ? discard(making) : !ka_marker_is_stale(making->marker)));
+                  done || (cleared ? ka_disk_discard(making->pool, making->name, making->marker)
+                                   : !ka_marker_is_stale(making->marker)));
     return done;
 }
 

@@ -157,19 +157,6 @@ put_marked(const Putting *putting, int fd, gboolean *ret_clean, GError **error)
     return *ret_clean && upload(putting, fd, error);
 }
 
-/* TRUE: nothing half-made is left. */
-static gboolean
-discard(const Putting *putting)
-{
-    g_autoptr(virStorageVol) volume = NULL;
-
-    if (ka_marker_is_lost(putting->marker))
-        return FALSE;
-    volume = virStorageVolLookupByName(putting->pool, putting->name);
-    return volume ? virStorageVolDelete(volume, 0) == 0
-                  : ka_libvirt_code() == VIR_ERR_NO_STORAGE_VOL;
-}
-
 static gboolean
 put(Putting *putting, int fd, GError **error)
 {
@@ -181,7 +168,8 @@ put(Putting *putting, int fd, GError **error)
         return FALSE;
     done = put_marked(putting, fd, &clean, error);
     ka_marker_end(putting->marker,
-                  done || (clean ? discard(putting) : !ka_marker_is_stale(putting->marker)));
+                  done || (clean ? ka_disk_discard(putting->pool, putting->name, putting->marker)
+                                 : !ka_marker_is_stale(putting->marker)));
     return done;
 }
 

@@ -352,10 +352,9 @@ copy_volume(const Place *place,
     if (document == NULL)
         return FALSE;
     source->format = ka_document_get(document, "format");
-    fd = open(source->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    fd = ka_image_source_create(source, error);
     if (fd < 0)
-        return ka_invalid(error, "can't write '%s': %s", source->path, g_strerror(errno));
-    source->temporary = TRUE;
+        return FALSE;
     done = download_to(volume, fd, action, progress, error);
     close(fd);
     return done;

@@ -17,6 +17,9 @@ typedef struct {
                      GError **error);
 } KaSourceSort;
 
+/* image_source.c: its path as a file anew, which goes with it; -1 with an error. Caller closes. */
+int ka_image_source_create(KaImageSource *source, GError **error);
+
 /* image_capture.c */
 extern const KaSourceSort ka_source_volume, ka_source_guest;
 

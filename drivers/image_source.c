@@ -80,6 +80,18 @@ url_assess(KaHost *host, KaAction *action, GError **error)
     return ka_fetch_check(&request, error);
 }
 
+int
+ka_image_source_create(KaImageSource *source, GError **error)
+{
+    int fd = open(source->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        ka_invalid(error, "can't write '%s': %s", source->path, g_strerror(errno));
+    else
+        source->temporary = TRUE;
+    return fd;
+}
+
 /* source->path is where something may be written: what lies packed in a file is unpacked there. */
 static gboolean
 unpack(const char *path,
@@ -102,10 +114,9 @@ unpack(const char *path,
         source->path = g_strdup(path);
         return TRUE;
     }
-    fd = open(source->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    fd = ka_image_source_create(source, error);
     if (fd < 0)
-        return ka_invalid(error, "can't write '%s': %s", source->path, g_strerror(errno));
-    source->temporary = TRUE;
+        return FALSE;
     done = ka_unpack(path, packing, fd, limit ? g_ascii_strtoull(limit, NULL, 10) : 0, action,
                      progress, error);
     close(fd);

@@ -132,6 +132,9 @@ gboolean ka_disk_clear_half(KaHost *host,
                             const KaMarker *marker,
                             const KaProgress *progress,
                             GError **error);
+/* After a failure: TRUE where nothing half-made is left. What another has taken over is not ours to
+ * discard. */
+gboolean ka_disk_discard(virStoragePoolPtr pool, const char *name, KaMarker *marker);
 gboolean ka_disk_create(KaHost *host, KaAction *action, const KaProgress *progress, GError **error);
 
 /* disk.c */
