@@ -290,19 +290,24 @@ append_failure(GString *failures, const KaTuningField *field, const char *failur
                            place ? ": " : "", field->name, failure);
 }
 
+/* Without a write there is nothing that could fail: what is given back is forgotten at once. */
 static void
-set_field(KaTuningState *state, const KaTuningField *field, GPtrArray *writes, GPtrArray *fields)
+set_field(KaTuningState *state,
+          const KaTuningField *field,
+          gboolean gives_back,
+          GPtrArray *writes,
+          GPtrArray *written)
 {
     const KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
-    KaHostWrite *write = write_for(state, field, tuned, field->node == NULL);
+    KaHostWrite *write = write_for(state, field, tuned, gives_back);
 
-    if (field->node)
+    if (!gives_back)
         record(state, field);
-    else
+    else if (!write)
         g_hash_table_remove(state->tunings->by_field, field->name);
     if (write) {
         g_ptr_array_add(writes, write);
-        g_ptr_array_add(fields, ka_borrow(field));
+        g_ptr_array_add(written, ka_borrow(field));
     }
 }
 
@@ -320,34 +325,37 @@ forget_failed(KaTuningState *state, const KaTuningField *field)
     }
 }
 
-/* The kernel first, field by field; what it refused is not made to last. */
+/* The kernel first, field by field; what it refused is not made to last, what it didn't take back
+ * stays recorded. gives_back: all, also what is declared. */
 static gboolean
 set_running(KaTuningState *state,
             KaAction *action,
+            const GPtrArray *fields,
+            gboolean gives_back,
             const KaProgress *progress,
             GString *failures,
             GError **error)
 {
     g_autoptr(GPtrArray) writes =
         g_ptr_array_new_with_free_func((GDestroyNotify)ka_host_write_free);
-    g_autoptr(GPtrArray) fields = g_ptr_array_new();
+    g_autoptr(GPtrArray) written = g_ptr_array_new();
 
-    for (guint i = 0; i < action->changes->len; i++) {
-        for (guint j = 0; j < state->fields->len; j++) {
-            const KaTuningField *field = g_ptr_array_index(state->fields, j);
-            if (concerns(g_ptr_array_index(action->changes, i), field))
-                set_field(state, field, writes, fields);
-        }
+    for (guint i = 0; i < fields->len; i++) {
+        const KaTuningField *field = g_ptr_array_index(fields, i);
+        set_field(state, field, gives_back || !field->node, writes, written);
     }
     if (writes->len && !ka_host_write(action->host, writes, progress->cancel, error))
         return FALSE;
     for (guint i = 0; i < writes->len; i++) {
         const KaHostWrite *write = g_ptr_array_index(writes, i);
-        const KaTuningField *field = g_ptr_array_index(fields, i);
-        if (!write->failure)
-            continue;
-        append_failure(failures, field, write->failure);
-        forget_failed(state, field);
+        const KaTuningField *field = g_ptr_array_index(written, i);
+        gboolean back = gives_back || !field->node;
+        if (write->failure)
+            append_failure(failures, field, write->failure);
+        if (write->failure && !back)
+            forget_failed(state, field);
+        else if (!write->failure && back)
+            g_hash_table_remove(state->tunings->by_field, field->name);
     }
     return TRUE;
 }
@@ -373,11 +381,28 @@ make_last(KaTuningState *state, KaAction *action, const KaProgress *progress, GE
     return TRUE;
 }
 
+/* What is to last, and then what went wrong. */
+static gboolean
+finish(KaTuningState *state,
+       KaAction *action,
+       const KaProgress *progress,
+       const GString *failures,
+       GError **error)
+{
+    if (!make_last(state, action, progress, error))
+        return FALSE;
+    if (!failures->len)
+        return TRUE;
+    g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID, "%s", failures->str);
+    return FALSE;
+}
+
 static gboolean
 change(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
     g_autoptr(KaTuningState) state = ka_tuning_state_read(host, action->object, error);
     g_autofree char *digest = state ? digest_of(state) : NULL;
+    g_autoptr(GPtrArray) fields = g_ptr_array_new();
     g_autoptr(GString) failures = g_string_new(NULL);
 
     if (!state)
@@ -387,19 +412,21 @@ change(KaHost *host, KaAction *action, const KaProgress *progress, GError **erro
                     "tuning of host '%s' changed since the plan", host->name);
         return FALSE;
     }
-    if (!set_running(state, action, progress, failures, error))
+    for (guint i = 0; i < action->changes->len; i++) {
+        for (guint j = 0; j < state->fields->len; j++) {
+            KaTuningField *field = g_ptr_array_index(state->fields, j);
+            if (concerns(g_ptr_array_index(action->changes, i), field))
+                g_ptr_array_add(fields, field);
+        }
+    }
+    if (!set_running(state, action, fields, FALSE, progress, failures, error))
         return FALSE;
     g_autoptr(KaTuningState) after = ka_tuning_state_read(host, action->object, error);
     if (!after)
         return FALSE;
     note_got(state, after);
     check_shortfall(state, action, failures);
-    if (!make_last(state, action, progress, error))
-        return FALSE;
-    if (!failures->len)
-        return TRUE;
-    g_set_error(error, KA_HOST_ERROR, KA_HOST_ERROR_INVALID, "%s", failures->str);
-    return FALSE;
+    return finish(state, action, progress, failures, error);
 }
 
 /* What its fields were before; then its files go. */
@@ -407,22 +434,10 @@ static gboolean
 give_back(KaHost *host, KaAction *action, const KaProgress *progress, GError **error)
 {
     g_autoptr(KaTuningState) state = ka_tuning_state_read(host, action->object, error);
-    g_autoptr(GPtrArray) writes =
-        g_ptr_array_new_with_free_func((GDestroyNotify)ka_host_write_free);
+    g_autoptr(GString) failures = g_string_new(NULL);
 
-    if (!state)
-        return FALSE;
-    for (guint i = 0; i < state->fields->len; i++) {
-        const KaTuningField *field = g_ptr_array_index(state->fields, i);
-        const KaTuned *tuned = g_hash_table_lookup(state->tunings->by_field, field->name);
-        KaHostWrite *write = tuned ? write_for(state, field, tuned, TRUE) : NULL;
-        if (write)
-            g_ptr_array_add(writes, write);
-    }
-    if (writes->len && !ka_host_write(host, writes, progress->cancel, error))
-        return FALSE;
-    g_hash_table_remove_all(state->tunings->by_field);
-    return make_last(state, action, progress, error);
+    return state && set_running(state, action, state->fields, TRUE, progress, failures, error) &&
+           finish(state, action, progress, failures, error);
 }
 
 const KaDriver ka_tuning_driver = {

@@ -21,6 +21,7 @@ ka_tuning_state_free(KaTuningState *state)
     g_ptr_array_unref(state->fields);
     g_free(state);
 }
+
 /* --- places --- */
 
 /* How a key stands in a path of the kernel's. */
@@ -131,21 +132,20 @@ ka_tuning_matches(const KaTuningField *field, const char *path)
 char *
 ka_tuning_running(const KaTuningState *state, const KaTuningField *field)
 {
-    g_autoptr(GString) all = g_string_new(NULL);
-    gboolean found = FALSE;
+    g_autoptr(GPtrArray) values = g_ptr_array_new_with_free_func(g_free);
 
     for (guint i = 0; i < state->files->len; i++) {
         const KaHostFile *file = g_ptr_array_index(state->files, i);
         if (!ka_tuning_matches(field, file->path))
             continue;
         g_autofree char *value = ka_tuning_from_kernel(field->row, file->text);
-        if (!found)
-            g_string_assign(all, value);
-        else if (!g_str_equal(all->str, value) && !strstr(all->str, value))
-            g_string_append_printf(all, ", %s", value);
-        found = TRUE;
+        if (!g_ptr_array_find_with_equal_func(values, value, g_str_equal, NULL))
+            g_ptr_array_add(values, g_steal_pointer(&value));
     }
-    return found ? g_strdup(all->str) : NULL;
+    if (!values->len)
+        return NULL;
+    g_ptr_array_add(values, NULL);
+    return g_strjoinv(", ", (char **)values->pdata);
 }
 
 /* --- reading --- */
