@@ -51,6 +51,15 @@ ka_manifest_free(KaManifest *manifest)
     g_free(manifest);
 }
 
+void
+ka_object_keep_active(KaManifest *manifest, KaObject *object)
+{
+    if (ka_node_get(object->node, "state"))
+        return;
+    KaNode *state = ka_node_put(manifest->tree, object->node, "state", "active");
+    state->row = ka_rows_find(ka_kind_rows(object->kind), "state")->row;
+}
+
 KaObject *
 ka_manifest_find(const KaManifest *manifest, const KaKind *kind, const char *name)
 {

@@ -84,6 +84,9 @@ KaManifest *ka_manifest_load(const char *const *paths,
 
 /* Adds the object that node declares under its key; the caller has seen that the name is free. */
 KaObject *ka_manifest_add(KaManifest *manifest, const KaKind *kind, KaNode *node);
+/* For `complete` of what guests need: declares `state: active` where nothing is said of it. Unlike a
+ * guest it is not left off. */
+void ka_object_keep_active(KaManifest *manifest, KaObject *object);
 /* NULL: not declared. */
 KaObject *ka_manifest_find(const KaManifest *manifest, const KaKind *kind, const char *name);
 

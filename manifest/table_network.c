@@ -658,24 +658,12 @@ check_vlan(const Completion *completion, const KaNode *holder)
         report(completion, KA_ERROR, native, "vlan.native %s is not among its tags", native->text);
 }
 
-/* Guests need it: unlike a guest, a network is not left off when nothing is said. */
-static void
-complete_state(const Completion *completion)
-{
-    KaObject *object = completion->object;
-
-    if (ka_node_get(object->node, "state"))
-        return;
-    KaNode *state = ka_node_put(completion->manifest->tree, object->node, "state", "active");
-    state->row = ka_rows_find(ka_kind_rows(object->kind), "state")->row;
-}
-
 static void
 complete(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics)
 {
     Completion completion = {manifest, object, diagnostics};
 
-    complete_state(&completion);
+    ka_object_keep_active(manifest, object);
     complete_forward(&completion);
     check_mode(&completion);
     check_vlan(&completion, object->node);

@@ -50,7 +50,7 @@ static const KaField fields[] = {
      .at = "@ka-state",
      .fresh = "active",
      .way = KA_LIVE,
-     .doc = "active or inactive; default: active"},
+     .doc = "active or inactive; default: active, also where somebody stopped it"},
     {.key = "autostart",
      .codec = &ka_yes_no,
      .at = "@ka-autostart",
@@ -336,7 +336,7 @@ complete(KaManifest *manifest, KaObject *object, KaDiagnostics *diagnostics)
     const char *type = ka_node_text(object->node, "type");
     KaMark mark = ka_node_mark(object->node);
 
-    (void)manifest;
+    ka_object_keep_active(manifest, object);
     if (type == NULL) {
         ka_diagnostics_add(diagnostics, KA_ERROR, mark,
                            "pool '%s': 'type' is missing; expected dir, fs, netfs, logical, …",

@@ -6,7 +6,7 @@ start pool
 cat >m.yaml <<YAML
 project: shop
 pools:
-  fast: {type: dir, path: $work/fast, autostart: true, state: active, permissions: {mode: 0750}}
+  fast: {type: dir, path: $work/fast, autostart: true, permissions: {mode: 0750}}
 disks:
   data: {pool: fast, size: 1MiB, format: raw}
 YAML
